@@ -1,0 +1,1 @@
+"""Typed machines on top of links."""

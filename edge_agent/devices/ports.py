@@ -1,0 +1,98 @@
+"""What the inside of the agent needs of the hardware: interfaces, and for each what it can prove.
+
+A driver promises no more than its board can show. Recovery after a crash asks for proof and for nothing else, so a
+board with a weak protocol costs more reviews and never a double delivery.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+MotorFault = Literal["over_current", "open", "no_stop_signal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a board can prove about a motor run.
+
+    result_latched: the last result stays readable until it is acknowledged, also over restarts of the host.
+    remembers_last_motor: idle status names the last motor run, and the memory dies with a board reset.
+    """
+
+    result_latched: bool
+    remembers_last_motor: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BoardIdle:
+    """No motor turns and no result waits. `last_motor` is the board's memory of its last run (0 after a reset).
+
+    `sensor_blocked`: the drop sensor sees something although nothing falls; a sale must not start.
+    """
+
+    last_motor: int
+    sensor_blocked: bool
+    temperature_c: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BoardTurning:
+    """`motor` is turning now."""
+
+    motor: int
+
+
+@dataclass(frozen=True, slots=True)
+class BoardFinished:
+    """The run of `motor` ended; its result waits for acknowledgement.
+
+    drop_seen is None when drop detection is off. Currents in mA, run time in ms.
+    """
+
+    motor: int
+    fault: MotorFault | None
+    drop_seen: bool | None
+    max_current_ma: int
+    avg_current_ma: int
+    run_time_ms: int
+    temperature_c: int | None
+
+
+BoardStatus = BoardIdle | BoardTurning | BoardFinished
+
+StartAnswer = Literal["accepted", "invalid_motor", "busy", "result_waiting"]
+
+
+class AisleMotors(Protocol):
+    """One aisle driver board. Every call may raise LinkDown, BoardSilent, BoardMisbehaved or BreakerOpen.
+
+    After BoardSilent nothing is known about the request itself; a later answer to it never answers another request,
+    because the driver fences the line before it reads again.
+    """
+
+    @property
+    def board(self) -> int:
+        """The board's address on its bus, 1 to 4."""
+
+    @property
+    def proof(self) -> Proof:
+        """What this board can prove."""
+
+    async def identify(self) -> str:
+        """The board's own name and version, e.g. 'ADH815V4.0.01'."""
+
+    async def prepare(self, *, drop_sensor: bool) -> None:
+        """Bring the board into the mode that the configuration asks for, and read it back."""
+
+    async def status(self) -> BoardStatus:
+        """What the board does now."""
+
+    async def start(self, motor: int, *, not_after_mono_ms: int) -> StartAnswer:
+        """Turn `motor` once. The start byte never leaves after `not_after_mono_ms`; then DeadlinePassed is raised.
+
+        Sent at most once per call: no retry below this line.
+        """
+
+    async def acknowledge(self) -> None:
+        """Take the result away, so that the board is idle again."""

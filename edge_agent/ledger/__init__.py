@@ -1,0 +1,1 @@
+"""What this machine will never forget: one SQLite file."""

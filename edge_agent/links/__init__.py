@@ -1,0 +1,1 @@
+"""Move bytes and keep time; know nothing of vending."""

@@ -1,0 +1,1 @@
+"""One physical delivery attempt, from choice to evidence."""

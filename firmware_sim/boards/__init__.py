@@ -1,0 +1,1 @@
+"""Board firmware, each written from its documents."""
