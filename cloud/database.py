@@ -1,0 +1,238 @@
+"""One database, one unit of work.
+
+A `Work` is one transaction. What it wrote becomes visible all at once or not at all, and what must happen outside
+(waking a worker) is said with `after_commit`, so that nothing is announced that was not kept.
+
+SQLite and PostgreSQL behave alike where it matters: one Work sees its own writes and committed rows only; two Works
+that change one row follow each other. SQLite gets there with one connection per process and BEGIN IMMEDIATE,
+PostgreSQL with row locks taken in one order everywhere:
+
+    stream -> machine -> order -> stock -> account -> event counter
+
+Where two Works collide in spite of it, PostgreSQL rolls one back and `Database.transact` runs that one again.
+
+Every row of a tenant carries the tenant in its key, and every query names it. PostgreSQL enforces it once more with
+row-level security: a Work tells the server its tenant, and rows of others do not exist for it (I13).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    CursorResult,
+    Executable,
+    MetaData,
+    Row,
+    Table,
+    Text,
+    event,
+    insert,
+    select,
+    text,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from shared.clock import Clock, SystemClock
+
+T = TypeVar("T")
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+# The database's own identity. A restore from a backup gives it a new one, and machines resend what was lost (I17).
+installation = Table(
+    "installation",
+    metadata,
+    Column("one", BigInteger, primary_key=True, autoincrement=False),
+    Column("incarnation", Text, nullable=False),
+)
+
+# What the tenant setting holds for work of the platform itself (ingest, downlink), which serves all tenants.
+EVERY_TENANT = "*"
+
+# A statement that waits longer than this for SQLite's file lock has met another process: only one may be there.
+SQLITE_BUSY_MS = 5_000
+
+# Connections of one process to PostgreSQL: an API worker is busy with a handful of requests, and PostgreSQL's default
+# of 100 must serve several processes.
+POOL_SIZE = 10
+POOL_OVERFLOW = 10
+
+# A Work that lost against another one is run again: the second run meets a committed winner, a fourth has never been
+# needed by the race tests, eight leaves room for a busy day.
+ATTEMPTS_MAX = 8
+
+# PostgreSQL: serialization_failure and deadlock_detected. Nothing was written, so running again is safe.
+_COLLISIONS = frozenset({"40001", "40P01"})
+
+
+class Work:
+    """One transaction: statements go in, rows come out, and it ends with the block that opened it."""
+
+    def __init__(self, connection: AsyncConnection, tenant: str | None, now_ms: int) -> None:
+        self._connection = connection
+        self._after_commit: list[Callable[[], None]] = []
+        self.tenant = tenant
+        self.now_ms = now_ms
+        self.dialect = connection.dialect.name
+
+    async def execute(
+        self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
+    ) -> CursorResult[Any]:
+        """Run one statement; a list of parameter sets runs it once for each."""
+        return await self._connection.execute(statement, parameters)
+
+    async def rows(self, statement: Executable) -> Sequence[Row[Any]]:
+        """All rows that the statement answers."""
+        return (await self._connection.execute(statement)).all()
+
+    async def row(self, statement: Executable) -> Row[Any] | None:
+        """The only row that the statement answers, or None; more than one is a bug and raises."""
+        return (await self._connection.execute(statement)).one_or_none()
+
+    async def scalar(self, statement: Executable) -> Any:
+        """The first column of the first row, or None."""
+        return (await self._connection.execute(statement)).scalar()
+
+    async def changed(self, statement: Executable) -> int:
+        """How many rows the statement changed."""
+        return (await self._connection.execute(statement)).rowcount
+
+    async def insert(self, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Insert `rows`; one that is already there raises `IntegrityError`."""
+        if listed := list(rows):
+            await self._connection.execute(insert(table), listed)
+
+    async def insert_new(self, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Insert those `rows` whose key is not there yet, and leave the others alone."""
+        if listed := list(rows):
+            await self._connection.execute(self.upsert(table).on_conflict_do_nothing(), listed)
+
+    def upsert(self, table: Table) -> postgresql.Insert | sqlite.Insert:
+        """An insert of this engine's own kind, which knows `on_conflict_do_update` (the same on both)."""
+        return postgresql.insert(table) if self.dialect == "postgresql" else sqlite.insert(table)
+
+    def after_commit(self, callback: Callable[[], None]) -> None:
+        """Call `callback` once the work is committed, and never when it is not."""
+        self._after_commit.append(callback)
+
+    def committed(self) -> None:
+        """Tell those who wait; called by the database."""
+        for callback in self._after_commit:
+            callback()
+
+
+class Database:
+    """The engine and its rules. Works must not be nested: on SQLite the second would wait for the first for ever."""
+
+    def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
+        self.engine = engine
+        self.clock = clock
+
+    @classmethod
+    def open(cls, url: str, *, clock: Clock | None = None) -> Database:
+        """Make ready to connect to `url` (`sqlite+aiosqlite:///FILE` or `postgresql+asyncpg://...`)."""
+        return cls(_engine(url), clock or SystemClock())
+
+    async def close(self) -> None:
+        """Give all connections back."""
+        await self.engine.dispose()
+
+    @asynccontextmanager
+    async def work(self, *, tenant: str | None = None) -> AsyncIterator[Work]:
+        """One transaction for `tenant`, or with None for the platform itself; committed unless the block raises."""
+        async with self.engine.connect() as connection, connection.begin():
+            work = await self._begin(connection, tenant)
+            yield work
+        work.committed()
+
+    @asynccontextmanager
+    async def look(self, *, tenant: str | None = None) -> AsyncIterator[Work]:
+        """One read-only transaction: all its answers are of one moment, and nothing can be written."""
+        async with self.engine.connect() as fresh:
+            connection = await fresh.execution_options(
+                **({"looking": True} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}),
+                postgresql_readonly=True,
+            )
+            async with connection.begin():
+                yield await self._begin(connection, tenant)
+
+    async def transact(self, use_case: Callable[[Work], Awaitable[T]], *, tenant: str | None = None) -> T:
+        """Run `use_case` in a Work, again when another Work got in its way; the last collision is raised."""
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            try:
+                async with self.work(tenant=tenant) as work:
+                    return await use_case(work)
+            except DBAPIError as error:
+                if attempt == ATTEMPTS_MAX or not is_collision(error):
+                    raise
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.engine.dialect.name == "sqlite"
+
+    async def _begin(self, connection: AsyncConnection, tenant: str | None) -> Work:
+        if not self.is_sqlite:
+            setting = text("SELECT set_config('aisleflow.tenant', :tenant, true)")
+            await connection.execute(setting, {"tenant": EVERY_TENANT if tenant is None else tenant})
+        return Work(connection, tenant, self.clock.wall_ms())
+
+
+def is_collision(error: DBAPIError) -> bool:
+    """Whether the database undid a transaction only because of another one."""
+    return getattr(error.orig, "sqlstate", None) in _COLLISIONS
+
+
+async def incarnation(work: Work) -> str:
+    """The id of this database's life; changed by hand after a restore (`renew_incarnation`)."""
+    found = await work.scalar(select(installation.c.incarnation))
+    assert isinstance(found, str), "the migrations write this row"
+    return found
+
+
+async def renew_incarnation(work: Work, name: str) -> None:
+    """Say that this database was restored: machines then resend what it has forgotten."""
+    await work.execute(installation.update().values(incarnation=name))
+
+
+def tenant_column() -> Column[str]:
+    """The first column of every tenant's table and of its key."""
+    return Column("tenant", Text, primary_key=True)
+
+
+def _engine(url: str) -> AsyncEngine:
+    if make_url(url).get_backend_name() != "sqlite":
+        return create_async_engine(url, pool_size=POOL_SIZE, max_overflow=POOL_OVERFLOW, pool_pre_ping=True)
+    # One connection: SQLite has one writer anyhow, and before 3.51.3 a WAL that two connections share can be lost.
+    engine = create_async_engine(url, pool_size=1, max_overflow=0)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # the driver must not begin transactions of its own
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={SQLITE_BUSY_MS}"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Any) -> None:
+        looking = connection.get_execution_options().get("looking", False)
+        connection.exec_driver_sql("BEGIN" if looking else "BEGIN IMMEDIATE")
+
+    return engine
