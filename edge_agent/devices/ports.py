@@ -47,7 +47,8 @@ class BoardTurning:
 class BoardFinished:
     """The run of `motor` ended; its result waits for acknowledgement.
 
-    drop_seen is None when drop detection is off. Currents in mA, run time in ms.
+    drop_seen is None when drop detection is off, also when a board reset switched it off unasked: then it proves
+    nothing. Currents in mA, run time in ms.
     """
 
     motor: int
@@ -65,10 +66,11 @@ StartAnswer = Literal["accepted", "invalid_motor", "busy", "result_waiting"]
 
 
 class AisleMotors(Protocol):
-    """One aisle driver board. Every call may raise LinkDown, BoardSilent, BoardMisbehaved or BreakerOpen.
+    """One aisle driver board.
 
-    After BoardSilent nothing is known about the request itself; a later answer to it never answers another request,
-    because the driver fences the line before it reads again.
+    Every call may raise LinkDown, BoardSilent, BoardMisbehaved, BreakerOpen or DeadlinePassed. BreakerOpen and
+    DeadlinePassed prove that the request never left. After LinkDown, BoardSilent and BoardMisbehaved nothing is known
+    about it; a late answer to it never answers another request, because the line is fenced before it is asked again.
     """
 
     @property
@@ -85,8 +87,12 @@ class AisleMotors(Protocol):
     async def prepare(self, *, drop_sensor: bool) -> None:
         """Bring the board into the mode that the configuration asks for, and read it back."""
 
-    async def status(self) -> BoardStatus:
-        """What the board does now."""
+    async def status(self, *, confirmed: bool = False) -> BoardStatus:
+        """What the board does now.
+
+        `confirmed`: idle and finished are believed only when two consecutive readings agree. Money follows from a
+        confirmed status only.
+        """
 
     async def start(self, motor: int, *, not_after_mono_ms: int) -> StartAnswer:
         """Turn `motor` once. The start byte never leaves after `not_after_mono_ms`; then DeadlinePassed is raised.
@@ -96,3 +102,10 @@ class AisleMotors(Protocol):
 
     async def acknowledge(self) -> None:
         """Take the result away, so that the board is idle again."""
+
+
+class Door(Protocol):
+    """The switch at the service door."""
+
+    async def is_open(self) -> bool | None:
+        """Whether the door stands open; None when the switch cannot be read."""
