@@ -1,0 +1,1 @@
+"""Tests of what is shipped around the code: broker configuration and systemd units."""
