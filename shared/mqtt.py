@@ -36,6 +36,9 @@ MqttVersion = Literal[5, 4]
 
 # Name look-up, TCP and TLS over a poor cellular link take seconds; a broker that needs longer is down.
 CONNECT_TIMEOUT_S = 15.0
+# A broker that knows only 3.1.1 may take an MQTT 5 CONNECT for a longer packet and wait for its rest (amqtt does).
+# Longer than any round trip; a slow broker that is taken for an old one costs the reason codes and nothing else.
+VERSION_TIMEOUT_S = 4.0
 # Time for a last DISCONNECT to leave; after it the socket is cut.
 CLOSE_TIMEOUT_S = 2.0
 # How long a subscription may stay unanswered before the connection counts as dead.
@@ -643,20 +646,18 @@ async def _first_spoken(
 ) -> Connection:
     not_spoken = ""
     for version in versions:
+        last = version == versions[-1]
         client = _new_client(version, who, clean)
         link = Connection(client, address, who.client_id, version)
         client.stream = await _dial(address, clock, link._bytes_arrived)
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            async with asyncio.timeout(CONNECT_TIMEOUT_S if last else VERSION_TIMEOUT_S):
                 await link._open(keepalive_s, clean, max_inflight)
-        except _VersionNotSpoken as error:
-            not_spoken = str(error)
-            client.stream.abort()
-        except TimeoutError as error:
-            client.stream.abort()
-            raise Disconnected(f"{address}: no CONNACK within {CONNECT_TIMEOUT_S:.0f} s") from error
+        except (TimeoutError, _VersionNotSpoken) as error:
+            not_spoken = str(error) or "the broker took the connection and does not answer"
+            await link._close()
         except BaseException:
-            client.stream.abort()
+            await link._close()
             raise
         else:
             return link
