@@ -60,7 +60,8 @@ def running(folder: Path, *, server_days: int = 825) -> Iterator[Broker]:
     configuration.write_text(substituted(folder, machines_port, cloud_port), encoding="utf-8")
     log = folder / "mosquitto.log"
     with log.open("wb") as sink:
-        process = subprocess.Popen(["mosquitto", "-c", str(configuration)], stderr=sink, env=with_sbin())
+        environment = {**with_sbin(), "OPENSSL_CONF": str(permissive_openssl(folder))}
+        process = subprocess.Popen(["mosquitto", "-c", str(configuration)], stderr=sink, env=environment)
     try:
         for port in (machines_port, cloud_port):
             wait_until_listening(process, port, log)
@@ -85,6 +86,17 @@ def substituted(folder: Path, machines_port: int, cloud_port: int) -> str:
         text = text.replace(old, new)
     # Started by root, mosquitto changes to a user that may not read the test's folder.
     return text + ("user root\n" if os.geteuid() == 0 else "")
+
+
+def permissive_openssl(folder: Path) -> Path:
+    """An OpenSSL configuration that would allow everything back to TLS 1.0: what is refused, our file refuses."""
+    path = folder / "openssl.cnf"
+    path.write_text(
+        "openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = lax\n"
+        "[lax]\nMinProtocol = TLSv1\nCipherString = ALL:@SECLEVEL=0\n",
+        encoding="utf-8",
+    )
+    return path
 
 
 def make_certificates(folder: Path, *, days: int = 825) -> None:
@@ -202,7 +214,7 @@ class Visitor:
 
     def delivered_until(self, marker: bytes) -> list[str]:
         """Topics of everything delivered before `marker`: what was denied would have had to come before it."""
-        topics = []
+        topics: list[str] = []
         while True:
             topic, payload = self._delivered.get(timeout=DEADLINE_S)
             if payload == marker:
