@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 from sqlalchemy import (
     BigInteger,
     Column,
+    Connection,
     CursorResult,
     Executable,
     MetaData,
@@ -122,6 +123,10 @@ class Work:
         """Insert those `rows` whose key is not there yet, and leave the others alone."""
         if listed := list(rows):
             await self._connection.execute(self.upsert(table).on_conflict_do_nothing(), listed)
+
+    async def run_sync(self, ask: Callable[[Connection], T]) -> T:
+        """Let code that knows only SQLAlchemy's plain connection (Alembic) ask in this transaction."""
+        return await self._connection.run_sync(ask)
 
     def upsert(self, table: Table) -> postgresql.Insert | sqlite.Insert:
         """An insert of this engine's own kind, which knows `on_conflict_do_update` (the same on both)."""

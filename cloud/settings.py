@@ -28,7 +28,7 @@ class Settings:
     broker_user: str | None = None
     broker_password_file: Path | None = None
     public_url: str = "http://127.0.0.1:8080"
-    # How long an order may wait for its machine's claim: time for a dozen repeated offers, and for a buyer to stand there.
+    # How long an order may wait for its machine's claim: a dozen repeated offers, as long as a buyer will stand there.
     order_deadline_ms: int = 60_000
     # Write off claimed orders without an outcome after this time (I7); 0 leaves every one of them to a person.
     write_off_after_ms: int = 0

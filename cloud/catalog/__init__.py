@@ -1,0 +1,1 @@
+"""Goods: what can lie in an aisle."""

@@ -1,0 +1,1 @@
+"""What machines say: received once, in order, and settled."""

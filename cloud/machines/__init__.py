@@ -1,0 +1,1 @@
+"""Machines: who they are, how they are, what they are told."""

@@ -1,0 +1,1 @@
+"""Members, and the money ledger that holds their wallets."""

