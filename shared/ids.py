@@ -77,3 +77,8 @@ def mint_nonce() -> Nonce:
 def mint_machine_id() -> MachineId:
     """A new machine id, for machines registered without one of the caller's choice."""
     return MachineId(_mint("m"))
+
+
+def mint_user_id() -> str:
+    """A new id for a person who works for a tenant."""
+    return _mint("u")

@@ -1,0 +1,1 @@
+"""Who may ask: tenants, staff, their passwords and tokens, and the record of what they did."""

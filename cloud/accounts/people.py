@@ -1,0 +1,136 @@
+"""Tenants and the people who work for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cloud.accounts import store
+from cloud.accounts.model import Role, Subject, Tenant, User, mint_password
+from cloud.accounts.passwords import Passwords
+from cloud.database import Database, Work
+from cloud.errors import FleetError
+from shared.ids import mint_user_id
+
+FIRST_TENANT = "main"
+FIRST_LOGIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class NewUser:
+    """A user with the password for his first sign-in, answered once; `repr` hides it."""
+
+    user: User
+    password: str
+
+    def __repr__(self) -> str:
+        return f"NewUser({self.user.login!r}, hidden)"
+
+
+async def first_administrator(database: Database, passwords: Passwords) -> NewUser | None:
+    """The first tenant and its administrator, made when nobody can sign in yet; None when somebody can."""
+    password = mint_password()
+    hashed = await passwords.hash(password)
+
+    async def make(work: Work) -> NewUser | None:
+        if await store.any_user(work):
+            return None
+        await store.add_tenant(work, Tenant(FIRST_TENANT, "Main", work.now_ms))
+        user = _user(work, FIRST_TENANT, FIRST_LOGIN, "Administrator", "platform", temporary=False)
+        await store.add_user(work, user, hashed)
+        return NewUser(user, password)
+
+    return await database.transact(make)
+
+
+async def reset_password(database: Database, passwords: Passwords, *, tenant: str, login: str) -> NewUser:
+    """Give a user a new one-time password and sign him out everywhere: for who has the server's console."""
+    password = mint_password()
+    hashed = await passwords.hash(password)
+
+    async def reset(work: Work) -> NewUser:
+        found = await store.user_by_login(work, tenant, login)
+        if found is None:
+            raise FleetError("not_found", f"tenant {tenant!r} has no user {login!r}", field="login")
+        await _set_temporary_password(work, found[0], hashed)
+        return NewUser(found[0], password)
+
+    return await database.transact(reset, tenant=tenant)
+
+
+async def open_tenant(work: Work, *, tenant: str, name: str, owner: str, password: str, password_hash: str) -> NewUser:
+    """A new tenant with its owner, whose password must be changed at first use. Needs work of the platform."""
+    if not await store.add_tenant(work, Tenant(tenant, name, work.now_ms)):
+        raise FleetError("conflict", f"the tenant {tenant!r} exists already", field="tenant")
+    user = _user(work, tenant, owner, owner, "owner", temporary=True)
+    await store.add_user(work, user, password_hash)
+    return NewUser(user, password)
+
+
+async def add_user(
+    work: Work, subject: Subject, *, login: str, name: str, role: Role, password: str, password_hash: str
+) -> NewUser:
+    """A new user of the caller's tenant, whose password must be changed at first use."""
+    _check_grants(subject, role)
+    user = _user(work, subject.tenant, login, name, role, temporary=True)
+    if not await store.add_user(work, user, password_hash):
+        raise FleetError("conflict", f"the login {login!r} is taken", field="login")
+    return NewUser(user, password)
+
+
+async def change_user(
+    work: Work, subject: Subject, user: str, *, name: str | None, role: Role | None, disabled: bool | None
+) -> User:
+    """Change a user of the caller's tenant. A new role or a disabled account signs him out everywhere, at once."""
+    found = await user_of(work, subject, user)
+    if user == subject.user and (role is not None or disabled is not None):
+        raise FleetError("conflict", "nobody changes his own role or disables himself", field="user")
+    _check_grants(subject, found.role)
+    if role is not None:
+        _check_grants(subject, role)
+    wanted = {"name": name, "role": role, "disabled": disabled}
+    changes = {column: value for column, value in wanted.items() if value is not None}
+    if changes:
+        await store.change_user(work, subject.tenant, user, **changes)
+    if {"role", "disabled"} & changes.keys():
+        await store.remove_tokens_of(work, subject.tenant, user)
+    return await user_of(work, subject, user)
+
+
+async def renew_password(work: Work, subject: Subject, user: str, *, password: str, password_hash: str) -> NewUser:
+    """A new one-time password for a user of the caller's tenant, who is signed out everywhere."""
+    found = await user_of(work, subject, user)
+    _check_grants(subject, found.role)
+    await _set_temporary_password(work, found, password_hash)
+    return NewUser(await user_of(work, subject, user), password)
+
+
+async def user_of(work: Work, subject: Subject, user: str) -> User:
+    """One user of the caller's tenant; FleetError not_found for any other."""
+    found = await store.find_user(work, subject.tenant, user)
+    if found is None:
+        raise FleetError("not_found", f"there is no user {user!r}", field="user")
+    return found
+
+
+async def all_users(work: Work, subject: Subject) -> list[User]:
+    """The people of the caller's tenant."""
+    return await store.users_of(work, subject.tenant)
+
+
+async def all_tenants(work: Work) -> list[Tenant]:
+    """Every tenant. Needs work of the platform."""
+    return await store.all_tenants(work)
+
+
+def _check_grants(subject: Subject, role: Role) -> None:
+    if role == "platform" and subject.role != "platform":
+        raise FleetError("forbidden", "only the platform's own people give or touch the role platform", field="role")
+
+
+async def _set_temporary_password(work: Work, user: User, password_hash: str) -> None:
+    await store.change_user(work, user.tenant, user.user, password_hash=password_hash, password_is_temporary=True)
+    await store.remove_tokens_of(work, user.tenant, user.user)
+
+
+def _user(work: Work, tenant: str, login: str, name: str, role: Role, *, temporary: bool) -> User:
+    return User(tenant, mint_user_id(), login, name, role, False, temporary, work.now_ms)

@@ -1,0 +1,134 @@
+"""Signing in and out, and telling who a token belongs to.
+
+Guessing is slowed down in two counters that are moved *before* the password is looked at, so that a hundred tries at
+once count as a hundred: one for the address, and one for the account. The account's counter is shared by all strange
+addresses, while an address from which the user has signed in before has a counter of its own: somebody who guesses from
+elsewhere cannot lock the owner out. A login that does not exist is counted and answered like one that does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cloud.accounts import store
+from cloud.accounts.audit import record
+from cloud.accounts.model import (
+    FORGET_AFTER_MS,
+    FREE_TRIES_ACCOUNT,
+    FREE_TRIES_ADDRESS,
+    TOKEN_TTL_MS,
+    Subject,
+    User,
+    check_password,
+    mint_token,
+    tenant_of_token,
+    token_hash,
+    wait_ms,
+)
+from cloud.accounts.passwords import Passwords
+from cloud.database import Database, Work
+from cloud.errors import FleetError
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A new token, answered once."""
+
+    token: str
+    expires_ms: int
+    user: User
+
+    def __repr__(self) -> str:
+        return f"SignedIn({self.user.login!r}, hidden)"
+
+
+async def sign_in(
+    database: Database, passwords: Passwords, *, tenant: str, login: str, password: str, address: str, request_id: str
+) -> SignedIn:
+    """Exchange login and password for a token.
+
+    Raises FleetError: unauthenticated (wrong tenant, login or password: the three are not told apart), or too_many with
+    `retry_after_s` in its data. Hashing happens between transactions, because it is slow.
+    """
+    buckets = await database.transact(lambda work: _count_try(work, tenant, login, address), tenant=tenant)
+    async with database.look(tenant=tenant) as work:
+        found = await store.user_by_login(work, tenant, login)
+    user, stored = found if found is not None else (None, None)
+    matches = await passwords.matches(stored, password)
+    if user is None or user.disabled or not matches:
+        raise FleetError("unauthenticated", "tenant, login and password do not belong together")
+    known: User = user
+
+    async def admit(work: Work) -> SignedIn:
+        await store.remove_tries(work, buckets)
+        await store.remember_address(work, tenant, known.user, address)
+        token = mint_token(tenant)
+        expires_ms = work.now_ms + TOKEN_TTL_MS
+        await store.add_token(work, tenant, token_hash(token), known.user, expires_ms)
+        await record(work, subject_of(known), "session.begin", {"address": address}, request_id)
+        return SignedIn(token, expires_ms, known)
+
+    return await database.transact(admit, tenant=tenant)
+
+
+async def recognise(work: Work, token: str) -> Subject:
+    """Whose token this is; FleetError unauthenticated when it was never given, has expired or was revoked."""
+    user = await store.user_of_token(work, tenant_of_token(token), token_hash(token))
+    if user is None or user.disabled:
+        raise FleetError("unauthenticated", "the token is not valid, or no longer")
+    return subject_of(user)
+
+
+async def sign_out(work: Work, subject: Subject, token: str) -> None:
+    """Revoke the token that the caller came with."""
+    await store.remove_token(work, subject.tenant, token_hash(token))
+
+
+async def change_password(
+    database: Database, passwords: Passwords, subject: Subject, *, present: str, new: str, request_id: str
+) -> None:
+    """Replace the caller's own password; every token of his, this one included, is revoked.
+
+    The present password is asked again and counted like a sign-in: a stolen token must not be enough, nor guess.
+    """
+    check_password(new, subject.login)
+    bucket = f"password/{subject.tenant}/{subject.user}"
+    await database.transact(lambda work: _count(work, bucket, FREE_TRIES_ACCOUNT))
+    async with database.look(tenant=subject.tenant) as work:
+        found = await store.user_by_login(work, subject.tenant, subject.login)
+    if not await passwords.matches(found[1] if found else None, present):
+        raise FleetError("forbidden", "the present password is another one", field="present_password")
+    hashed = await passwords.hash(new)
+
+    async def replace(work: Work) -> None:
+        await store.remove_tries(work, [bucket])
+        await store.change_user(work, subject.tenant, subject.user, password_hash=hashed, password_is_temporary=False)
+        await store.remove_tokens_of(work, subject.tenant, subject.user)
+        await record(work, subject, "password.change", {}, request_id)
+
+    await database.transact(replace, tenant=subject.tenant)
+
+
+def subject_of(user: User) -> Subject:
+    """A user as a caller."""
+    return Subject(user.tenant, user.user, user.login, user.role, user.password_is_temporary)
+
+
+async def _count_try(work: Work, tenant: str, login: str, address: str) -> list[str]:
+    """Count one try at both counters, or refuse it; answers the account's bucket, which success clears."""
+    await store.remove_tries_before(work, work.now_ms - FORGET_AFTER_MS)
+    known = await store.knows_address(work, tenant, login, address)
+    account = f"account/{tenant}/{login}" + (f"/{address}" if known else "")
+    await _count(work, f"address/{address}", FREE_TRIES_ADDRESS)
+    await _count(work, account, FREE_TRIES_ACCOUNT)
+    # The address is not cleared: somebody with one account of his own must not buy guesses at others with it.
+    return [account]
+
+
+async def _count(work: Work, bucket: str, free_tries: int) -> None:
+    failures, not_before_ms = await store.tries(work, bucket)
+    if work.now_ms < not_before_ms:
+        left_s = -(-(not_before_ms - work.now_ms) // 1000)
+        raise FleetError("too_many", f"too many tries: the next one in {left_s} s", data={"retry_after_s": left_s})
+    failures += 1
+    await store.set_tries(work, bucket, failures, work.now_ms + wait_ms(failures, free_tries))

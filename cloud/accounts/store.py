@@ -1,0 +1,257 @@
+"""SQL of tenants, users, tokens, sign-in counters and the audit log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, Column, Integer, Row, Table, Text, UniqueConstraint, delete, select
+
+from cloud.accounts.model import Tenant, User
+from cloud.database import Work, metadata, tenant_column
+
+tenants = Table(
+    "tenants",
+    metadata,
+    tenant_column(),
+    Column("name", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+users = Table(
+    "users",
+    metadata,
+    tenant_column(),
+    Column("user", Text, primary_key=True),
+    Column("login", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("password_hash", Text, nullable=False),
+    Column("password_is_temporary", Boolean, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    UniqueConstraint("tenant", "login"),
+)
+
+# A row lives until its token expires or is revoked; the token itself is nowhere.
+tokens = Table(
+    "tokens",
+    metadata,
+    tenant_column(),
+    Column("token_hash", Text, primary_key=True),
+    Column("user", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+)
+
+# Addresses from which a user has signed in: strangers who guess elsewhere cannot keep him out from there.
+known_addresses = Table(
+    "known_addresses",
+    metadata,
+    tenant_column(),
+    Column("user", Text, primary_key=True),
+    Column("address", Text, primary_key=True),
+    Column("seen_ms", BigInteger, nullable=False),
+)
+
+# Counts tries before anybody is recognised, for logins and tenants that may not exist: it belongs to no tenant.
+sign_in_tries = Table(
+    "sign_in_tries",
+    metadata,
+    Column("bucket", Text, primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("last_ms", BigInteger, nullable=False, index=True),
+    Column("not_before_ms", BigInteger, nullable=False),
+)
+
+# Append-only by trigger. `hash` covers the row and the hash before it, so a row changed behind the back is found.
+audit_log = Table(
+    "audit_log",
+    metadata,
+    tenant_column(),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("previous", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+)
+
+# The end of each tenant's chain; its row lock puts the writers of one tenant in line.
+audit_heads = Table(
+    "audit_heads",
+    metadata,
+    tenant_column(),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", Text, nullable=False),
+)
+
+
+# --- tenants ---
+
+
+async def add_tenant(work: Work, tenant: Tenant) -> bool:
+    """Write a tenant; False when the id is taken."""
+    if await work.scalar(select(tenants.c.tenant).where(tenants.c.tenant == tenant.tenant)) is not None:
+        return False
+    await work.insert(tenants, [{"tenant": tenant.tenant, "name": tenant.name, "created_ms": tenant.created_ms}])
+    await work.insert(audit_heads, [{"tenant": tenant.tenant, "seq": 0, "hash": ""}])
+    return True
+
+
+async def all_tenants(work: Work) -> list[Tenant]:
+    """Every tenant, by id."""
+    return [Tenant(row.tenant, row.name, row.created_ms) for row in await work.rows(select(tenants).order_by("tenant"))]
+
+
+# --- users ---
+
+_USER = [column for column in users.c if column.name != "password_hash"]
+
+
+async def add_user(work: Work, user: User, password_hash: str) -> bool:
+    """Write a user; False when the login is taken in his tenant."""
+    if await user_by_login(work, user.tenant, user.login) is not None:
+        return False
+    row = {column.name: getattr(user, column.name) for column in _USER}
+    await work.insert(users, [{**row, "password_hash": password_hash}])
+    return True
+
+
+async def find_user(work: Work, tenant: str, user: str) -> User | None:
+    """One user of one tenant."""
+    row = await work.row(select(*_USER).where(users.c.tenant == tenant, users.c.user == user))
+    return _user(row) if row is not None else None
+
+
+async def user_by_login(work: Work, tenant: str, login: str) -> tuple[User, str] | None:
+    """The user who signs in as `login`, and his password's hash."""
+    row = await work.row(select(users).where(users.c.tenant == tenant, users.c.login == login))
+    return (_user(row), row.password_hash) if row is not None else None
+
+
+async def users_of(work: Work, tenant: str) -> list[User]:
+    """The people of a tenant, by login."""
+    found = await work.rows(select(*_USER).where(users.c.tenant == tenant).order_by(users.c.login))
+    return [_user(row) for row in found]
+
+
+async def any_user(work: Work) -> bool:
+    """Whether anybody at all can sign in."""
+    return await work.scalar(select(users.c.user).limit(1)) is not None
+
+
+async def change_user(work: Work, tenant: str, user: str, **columns: Any) -> None:
+    """Change columns of one user."""
+    await work.execute(users.update().where(users.c.tenant == tenant, users.c.user == user).values(**columns))
+
+
+def _user(row: Row[Any]) -> User:
+    return User(**{column.name: getattr(row, column.name) for column in _USER})
+
+
+# --- tokens ---
+
+
+async def add_token(work: Work, tenant: str, token_hash: str, user: str, expires_ms: int) -> None:
+    """Remember a token by its hash, and forget those of this tenant that have expired."""
+    await work.execute(delete(tokens).where(tokens.c.tenant == tenant, tokens.c.expires_ms <= work.now_ms))
+    row = {"tenant": tenant, "token_hash": token_hash, "user": user}
+    await work.insert(tokens, [{**row, "created_ms": work.now_ms, "expires_ms": expires_ms}])
+
+
+async def user_of_token(work: Work, tenant: str, token_hash: str) -> User | None:
+    """Who holds a token that has not expired."""
+    query = (
+        select(*_USER)
+        .join(tokens, (tokens.c.tenant == users.c.tenant) & (tokens.c.user == users.c.user))
+        .where(tokens.c.tenant == tenant, tokens.c.token_hash == token_hash, tokens.c.expires_ms > work.now_ms)
+    )
+    row = await work.row(query)
+    return _user(row) if row is not None else None
+
+
+async def remove_token(work: Work, tenant: str, token_hash: str) -> None:
+    """Revoke one token."""
+    await work.execute(delete(tokens).where(tokens.c.tenant == tenant, tokens.c.token_hash == token_hash))
+
+
+async def remove_tokens_of(work: Work, tenant: str, user: str) -> None:
+    """Revoke every token of one user."""
+    await work.execute(delete(tokens).where(tokens.c.tenant == tenant, tokens.c.user == user))
+
+
+# --- sign-in counters ---
+
+
+async def tries(work: Work, bucket: str) -> tuple[int, int]:
+    """Failures and time of the next try of one bucket, locked until the work ends."""
+    # Made first, so that there is always a row to lock.
+    await work.insert_new(
+        sign_in_tries, [{"bucket": bucket, "failures": 0, "last_ms": work.now_ms, "not_before_ms": 0}]
+    )
+    row = await work.row(select(sign_in_tries).where(sign_in_tries.c.bucket == bucket).with_for_update())
+    assert row is not None, "the row was made above"
+    return row.failures, row.not_before_ms
+
+
+async def set_tries(work: Work, bucket: str, failures: int, not_before_ms: int) -> None:
+    """Write the counter of one bucket."""
+    values = {"failures": failures, "last_ms": work.now_ms, "not_before_ms": not_before_ms}
+    statement = work.upsert(sign_in_tries).values(bucket=bucket, **values)
+    await work.execute(statement.on_conflict_do_update(index_elements=["bucket"], set_=values))
+
+
+async def remove_tries(work: Work, buckets: Sequence[str]) -> None:
+    """Forget the counters of these buckets."""
+    await work.execute(delete(sign_in_tries).where(sign_in_tries.c.bucket.in_(buckets)))
+
+
+async def remove_tries_before(work: Work, last_ms: int) -> None:
+    """Forget every counter that has been quiet since `last_ms`."""
+    await work.execute(delete(sign_in_tries).where(sign_in_tries.c.last_ms < last_ms))
+
+
+async def knows_address(work: Work, tenant: str, login: str, address: str) -> bool:
+    """Whether the user of this login has signed in from `address` before."""
+    query = (
+        select(known_addresses.c.address)
+        .join(users, (users.c.tenant == known_addresses.c.tenant) & (users.c.user == known_addresses.c.user))
+        .where(users.c.tenant == tenant, users.c.login == login, known_addresses.c.address == address)
+    )
+    return await work.scalar(query) is not None
+
+
+async def remember_address(work: Work, tenant: str, user: str, address: str) -> None:
+    """Note that a user signed in from `address`."""
+    statement = work.upsert(known_addresses).values(tenant=tenant, user=user, address=address, seen_ms=work.now_ms)
+    await work.execute(
+        statement.on_conflict_do_update(index_elements=["tenant", "user", "address"], set_={"seen_ms": work.now_ms})
+    )
+
+
+# --- audit log ---
+
+
+async def audit_head(work: Work, tenant: str) -> tuple[int, str]:
+    """Number and hash of a tenant's last audit row; the next writer of this tenant waits until the work ends."""
+    row = await work.row(select(audit_heads).where(audit_heads.c.tenant == tenant).with_for_update())
+    assert row is not None, "a tenant is born with its audit head"
+    return row.seq, row.hash
+
+
+async def append_audit(work: Work, row: dict[str, Any]) -> None:
+    """Append one row and move the head to it."""
+    await work.insert(audit_log, [{**row, "detail": json.dumps(row["detail"], ensure_ascii=False, sort_keys=True)}])
+    head = audit_heads.update().where(audit_heads.c.tenant == row["tenant"])
+    await work.execute(head.values(seq=row["seq"], hash=row["hash"]))
+
+
+async def audit_rows(work: Work, tenant: str, *, after: int = 0, limit: int | None = None) -> list[dict[str, Any]]:
+    """Rows of a tenant's log in their order, from the one after `after`."""
+    query = select(audit_log).where(audit_log.c.tenant == tenant, audit_log.c.seq > after).order_by(audit_log.c.seq)
+    return [{**row._mapping, "detail": json.loads(row.detail)} for row in await work.rows(query.limit(limit))]

@@ -1,0 +1,62 @@
+"""The only builder of the HTTP application."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from cloud.facades.dialect import Dialect, Parts
+from cloud.facades.health import mount_health
+from cloud.facades.mount import REQUEST_ID_HEADER, from_http, mount, new_request_id
+from cloud.facades.native.problems import Problem, tell
+from cloud.facades.native.table import NATIVE
+
+DIALECTS: tuple[Dialect, ...] = (NATIVE,)
+
+_ABOUT = """Everything that can be asked of a fleet of vending machines.
+
+Money is whole fen in fields named `*_fen`, time is milliseconds since 1970 in fields named `*_ms`. Lists come in pages:
+`page` and `page_size` go in, `items`, `total` and `next` come out. Errors are RFC 9457 problem details.
+"""
+
+
+def build_app(parts: Parts, dialects: tuple[Dialect, ...] = DIALECTS) -> FastAPI:
+    """The application with all its dialects; it owns nothing, so whoever made the parts closes them."""
+    app = FastAPI(
+        title="AisleFlow",
+        version="1",
+        summary="Cloud of the AisleFlow vending platform",
+        description=_ABOUT,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    for dialect in dialects:
+        mount(app, dialect, parts)
+    mount_health(app, parts)
+
+    @app.exception_handler(HTTPException)
+    async def unrouted(request: Request, error: HTTPException) -> Response:
+        """No operation has this path or method: answered like every other problem."""
+        request_id = new_request_id(request)
+        response = tell(from_http(error, request_id))
+        response.headers[REQUEST_ID_HEADER] = request_id
+        response.headers.update(error.headers or {})
+        return response
+
+    app.openapi = lambda: _described(app)  # type: ignore[method-assign]
+    return app
+
+
+def _described(app: FastAPI) -> dict[str, object]:
+    """FastAPI's OpenAPI document with the problem shape that the error responses refer to."""
+    if app.openapi_schema is None:
+        document = FastAPI.openapi(app)
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update(problem.pop("$defs", {}))
+        schemas["Problem"] = problem
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+    assert app.openapi_schema is not None, "FastAPI keeps the document it made"
+    return app.openapi_schema

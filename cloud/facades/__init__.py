@@ -1,0 +1,1 @@
+"""How the outside asks: each dialect is a table of operations plus wire shapes, mounted by one mechanism."""

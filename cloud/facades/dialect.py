@@ -1,0 +1,192 @@
+"""What a dialect is: a table of operations, how it recognises a caller, and how it says that something went wrong.
+
+An `Operation` is one row: method and path, who may call, the shape asked, the use case, the shape told. Adding an
+operation is adding a row; the mechanism in `mount.py` is the same for every dialect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from typing import Any, Generic, Literal, TypeVar, get_args, get_type_hints
+
+from fastapi.security import APIKeyHeader, HTTPBearer
+from pydantic import BaseModel, ConfigDict
+from starlette.requests import Request
+from starlette.responses import Response
+
+from cloud.accounts.model import Permission, Subject
+from cloud.accounts.passwords import Passwords
+from cloud.database import Database, Work
+from cloud.errors import Kind
+from cloud.settings import Settings
+from shared.clock import Clock
+
+# Who may call. public: nobody has to say who he is. signed_in: any valid token, even of a temporary password.
+Caller = Permission | Literal["public", "signed_in"]
+
+
+class Wire(BaseModel):
+    """Base of all shapes asked: a field that is not declared is refused, and a string is never taken for a number."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Filter(BaseModel):
+    """Base of all queries: undeclared parameters are refused; values arrive as text, so text becomes numbers here."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Nothing(Filter):
+    """The shape of an absent query or body."""
+
+
+BodyT = TypeVar("BodyT", bound=BaseModel)
+QueryT = TypeVar("QueryT", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a process gives its facades."""
+
+    settings: Settings
+    database: Database
+    clock: Clock
+    passwords: Passwords
+    server_secret: bytes = dataclass_field(repr=False)
+    # Set when the process begins to shut down: long answers (event streams) end themselves.
+    closing: Callable[[], bool] = lambda: False
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[BodyT, QueryT]):
+    """One request on its way to a use case, everything in it validated.
+
+    `work` is the transaction that commits when the operation returns; operations declared without one open their own.
+    """
+
+    parts: Parts
+    path: Mapping[str, str]
+    body: BodyT
+    query: QueryT
+    request_id: str
+    address: str
+    token: str | None = dataclass_field(repr=False)
+    idempotency_key: str | None
+    last_event_id: str | None
+    held_subject: Subject | None
+    held_work: Work | None
+
+    @property
+    def subject(self) -> Subject:
+        """The caller; only public operations have none."""
+        assert self.held_subject is not None, "a public operation asked who is calling"
+        return self.held_subject
+
+    @property
+    def work(self) -> Work:
+        """The transaction of this request."""
+        assert self.held_work is not None, "this operation is declared to run outside a transaction"
+        return self.held_work
+
+    @property
+    def tenant(self) -> str:
+        """The caller's tenant: the only one this call can reach."""
+        return self.subject.tenant
+
+
+Use = Callable[[Call[Any, Any]], Awaitable[Any]]
+Stream = Callable[[Call[Any, Any]], AsyncIterator[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One row of a dialect.
+
+    The shapes stand in the signature of `does` and nowhere else: `async def place(call: Call[Body, Query]) -> Told`.
+    `changes` names the action in the audit log; every operation that is not a GET has one. `keyed` operations demand an
+    `Idempotency-Key`. `transacted=False` is for operations that must not hold a transaction while they work: hashing a
+    password, streaming events. `limited` ones may answer that the caller has to wait.
+    """
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+    path: str
+    caller: Caller
+    does: Use | Stream
+    changes: str | None = None
+    created: bool = False
+    keyed: bool = False
+    transacted: bool = True
+    streams: bool = False
+    limited: bool = False
+
+    @property
+    def name(self) -> str:
+        """The operation id: the name of what it does."""
+        return self.does.__name__
+
+    @property
+    def tag(self) -> str:
+        """The group in the documentation: the module in which it stands."""
+        return self.does.__module__.rpartition(".")[2]
+
+    @property
+    def body(self) -> type[BaseModel]:
+        """The shape of the body asked."""
+        return self._shapes()[0]
+
+    @property
+    def query(self) -> type[BaseModel]:
+        """The shape of the query asked."""
+        return self._shapes()[1]
+
+    @property
+    def tells(self) -> Any:
+        """The shape told, or None for an empty answer."""
+        told = get_type_hints(self.does)["return"]
+        return None if told is type(None) else told
+
+    @property
+    def status(self) -> int:
+        """The status of success."""
+        if self.tells is None:
+            return 204
+        return 201 if self.created else 200
+
+    def _shapes(self) -> tuple[type[BaseModel], type[BaseModel]]:
+        body, query = get_args(get_type_hints(self.does)["call"])
+        return body, query
+
+
+# What can go wrong on the HTTP side alone, beside the kinds of a FleetError.
+HttpKind = Literal["malformed", "method_not_allowed", "too_large", "unsupported_media", "internal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a request was not answered as hoped, before a dialect puts it into its words."""
+
+    kind: Kind | HttpKind
+    detail: str
+    request_id: str
+    field: str | None = None
+    data: Mapping[str, Any] = dataclass_field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """One API: where it lives, its operations, and its two translations."""
+
+    name: str
+    prefix: str
+    operations: tuple[Operation, ...]
+    # The token in a request, in the place where this dialect carries it.
+    token_of: Callable[[Request], str | None]
+    # An error in this dialect's words.
+    tell: Callable[[Trouble], Response]
+    # How OpenAPI declares the errors of an operation.
+    declared_errors: Callable[[Operation], dict[int | str, dict[str, Any]]]
+    # How OpenAPI declares where the token is carried.
+    scheme: HTTPBearer | APIKeyHeader

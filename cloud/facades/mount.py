@@ -1,0 +1,301 @@
+"""From a table of operations to routes. The only place on the HTTP side where errors are caught.
+
+A request passes through here in this order, and the order is the security: the body is read up to the limit; the
+caller's token opens a transaction in the token's tenant and becomes a Subject; the row's permission is checked; only
+then is the request validated and the use case run, in that same transaction; the audit row is written; the
+transaction commits; the answer is sent. Whatever goes wrong rolls back and leaves through `tell`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import re
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, FastAPI, Header, Path, Query, Request, Response, Security
+from fastapi.exceptions import RequestValidationError, ResponseValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from fastapi.sse import EventSourceResponse
+from starlette.exceptions import HTTPException
+from starlette.types import Message, Receive
+
+from cloud.accounts.audit import record
+from cloud.accounts.model import Permission, Subject, tenant_of_token
+from cloud.accounts.sign_in import recognise
+from cloud.database import Work
+from cloud.errors import FleetError, Kind
+from cloud.facades.dialect import Call, Dialect, HttpKind, Nothing, Operation, Parts, Trouble
+from cloud.metrics import REQUESTS
+
+log = logging.getLogger("cloud.http")
+
+# A configuration of 400 aisles has about 100 kB; nothing legitimate comes near this.
+BODY_BYTES_MAX = 1_000_000
+# Long enough for any client's key scheme, short enough for an index.
+IDEMPOTENCY_KEY_PATTERN = r"^[\x21-\x7e]{8,120}$"
+PATH_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,47}$"
+REQUEST_ID_HEADER = "X-Request-Id"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+_REQUEST_ID_BYTES = 12
+# A caller mends the first few mistakes first.
+PROBLEMS_MAX = 20
+
+
+def mount(app: FastAPI, dialect: Dialect, parts: Parts) -> None:
+    """Add every operation of `dialect` to `app`."""
+    router = APIRouter(prefix=dialect.prefix, route_class=_route_class(dialect, parts))
+    for operation in dialect.operations:
+        router.add_api_route(
+            operation.path,
+            _endpoint(operation, parts, dialect),
+            methods=[operation.method],
+            name=operation.name,
+            operation_id=f"{dialect.name}_{operation.name}",
+            tags=[operation.tag],
+            summary=_first_line(operation),
+            description=inspect.getdoc(operation.does),
+            status_code=operation.status,
+            response_model=None if operation.streams else operation.tells,
+            response_class=_response_class(operation),
+            responses=dialect.declared_errors(operation),
+        )
+    app.include_router(router)
+
+
+def _first_line(operation: Operation) -> str:
+    lines = (inspect.getdoc(operation.does) or "").splitlines()
+    assert lines, f"{operation.name} has no docstring, and the documentation is made of it"
+    return lines[0].rstrip(".")
+
+
+def _response_class(operation: Operation) -> type[Response]:
+    if operation.streams:
+        return EventSourceResponse
+    return Response if operation.status == 204 else JSONResponse
+
+
+def new_request_id(request: Request) -> str:
+    """The caller's `X-Request-Id` where it is well formed, otherwise a new one."""
+    given = request.headers.get(REQUEST_ID_HEADER, "")
+    return given if _REQUEST_ID.fullmatch(given) else secrets.token_urlsafe(_REQUEST_ID_BYTES)
+
+
+def _route_class(dialect: Dialect, parts: Parts) -> type[APIRoute]:
+    class Route(APIRoute):
+        """A route whose handler recognises the caller first and tells every error in its dialect."""
+
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            inner = super().get_route_handler()
+            operation: Operation = self.endpoint.operation  # type: ignore[attr-defined]
+
+            async def handle(request: Request) -> Response:
+                request = Request(request.scope, _limited(request.receive))
+                request.state.request_id = new_request_id(request)
+                response = await _answer(request, operation, dialect, parts, inner)
+                response.headers[REQUEST_ID_HEADER] = request.state.request_id
+                REQUESTS.labels(operation.name, f"{response.status_code // 100}xx").inc()
+                return response
+
+            return handle
+
+    return Route
+
+
+async def _answer(
+    request: Request,
+    operation: Operation,
+    dialect: Dialect,
+    parts: Parts,
+    inner: Callable[[Request], Awaitable[Response]],
+) -> Response:
+    request_id: str = request.state.request_id
+    try:
+        await _read_body(request, operation)
+        token = dialect.token_of(request)
+        request.state.token, request.state.subject, request.state.work = token, None, None
+        if operation.caller == "public":
+            return await inner(request)
+        return await _answer_subject(request, operation, parts, inner, token)
+    except FleetError as error:
+        return dialect.tell(Trouble(error.kind, error.detail, request_id, error.field, error.data))
+    except RequestValidationError as error:
+        return dialect.tell(_invalid(error, request_id))
+    except HTTPException as error:
+        return dialect.tell(from_http(error, request_id))
+    except ResponseValidationError as error:
+        # The values may be what the shape exists to keep inside: only the places are logged.
+        places = [".".join(str(part) for part in problem["loc"]) for problem in error.errors()]
+        log.error("request %s (%s): the answer does not fit its shape at %s", request_id, operation.name, places)
+        return dialect.tell(_bug(request_id))
+    except Exception:
+        log.exception("request %s (%s) failed", request_id, operation.name)
+        return dialect.tell(_bug(request_id))
+
+
+async def _read_body(request: Request, operation: Operation) -> None:
+    """Take the body in before anything is locked for it: a slow client holds up nobody."""
+    await request.body()
+    if operation.body is not Nothing:
+        media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if media_type != "application/json":
+            raise HTTPException(415, f"Content-Type: {media_type[:60]!r} is not application/json")
+
+
+def _limited(receive: Receive) -> Receive:
+    """`receive` that refuses to take in more than `BODY_BYTES_MAX`, whatever Content-Length said."""
+    taken = 0
+
+    async def limited() -> Message:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken > BODY_BYTES_MAX:
+            raise HTTPException(413, f"the body has more than {BODY_BYTES_MAX} bytes")
+        return message
+
+    return limited
+
+
+async def _answer_subject(
+    request: Request,
+    operation: Operation,
+    parts: Parts,
+    inner: Callable[[Request], Awaitable[Response]],
+    token: str | None,
+) -> Response:
+    if token is None:
+        raise FleetError("unauthenticated", "a bearer token is needed")
+    tenant = tenant_of_token(token)
+
+    async def answer(work: Work) -> Response:
+        request.state.work = work
+        request.state.subject = await recognise(work, token)
+        _check_permission(request.state.subject, operation)
+        return await inner(request)
+
+    if operation.transacted and operation.method != "GET":
+        return await parts.database.transact(answer, tenant=tenant)
+    async with parts.database.look(tenant=tenant) as work:
+        if operation.transacted:
+            return await answer(work)
+        request.state.subject = await recognise(work, token)
+    _check_permission(request.state.subject, operation)
+    return await inner(request)
+
+
+def _check_permission(subject: Subject, operation: Operation) -> None:
+    if not isinstance(operation.caller, Permission) or subject.may(operation.caller):
+        return
+    if subject.password_is_temporary:
+        raise FleetError("forbidden", "this password was set by somebody else: change it first")
+    raise FleetError("forbidden", f"the role {subject.role} does not include {operation.caller}")
+
+
+# --- from a row to the function whose signature FastAPI validates and documents ---
+
+
+def _endpoint(operation: Operation, parts: Parts, dialect: Dialect) -> Callable[..., Any]:
+    async def endpoint(**given: Any) -> Any:
+        call = _call(parts, given)
+        told = await operation.does(call)  # type: ignore[misc]
+        if operation.changes is not None and call.held_work is not None:
+            await record(call.work, call.subject, operation.changes, _asked(call), call.request_id)
+        return told
+
+    async def stream(**given: Any) -> AsyncIterator[Any]:
+        async for event in operation.does(_call(parts, given)):  # type: ignore[union-attr]
+            yield event
+
+    chosen: Any = stream if operation.streams else endpoint
+    chosen.operation = operation
+    chosen.__name__ = operation.name
+    chosen.__signature__ = inspect.Signature(_parameters(operation, dialect))
+    return chosen  # type: ignore[no-any-return]
+
+
+def _parameters(operation: Operation, dialect: Dialect) -> list[inspect.Parameter]:
+    kinds: dict[str, Any] = {"request": Request}
+    for name in re.findall(r"{(\w+)}", operation.path):
+        kinds[name] = Annotated[str, Path(pattern=PATH_ID_PATTERN)]
+    if operation.query is not Nothing:
+        kinds["query"] = Annotated[operation.query, Query()]
+    if operation.body is not Nothing:
+        kinds["body"] = Annotated[operation.body, Body()]
+    if operation.keyed:
+        kinds["idempotency_key"] = Annotated[
+            str,
+            Header(
+                pattern=IDEMPOTENCY_KEY_PATTERN,
+                description="8 to 120 printable characters; the same key with the same body has one effect, for ever.",
+            ),
+        ]
+    if operation.streams:
+        kinds["last_event_id"] = Annotated[str | None, Header(pattern=r"^\d{1,18}$")]
+    if operation.caller != "public":
+        # Declared for the documentation: the token itself was recognised before the request was validated.
+        kinds["credential"] = Annotated[Any, Security(dialect.scheme)]
+    return [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=None)
+        if name == "last_event_id"
+        else inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind)
+        for name, kind in kinds.items()
+    ]
+
+
+def _call(parts: Parts, given: dict[str, Any]) -> Call[Any, Any]:
+    request: Request = given["request"]
+    return Call(
+        parts=parts,
+        path=dict(request.path_params),
+        body=given.get("body", Nothing()),
+        query=given.get("query", Nothing()),
+        request_id=request.state.request_id,
+        address=request.client.host if request.client else "unknown",
+        token=request.state.token,
+        idempotency_key=given.get("idempotency_key"),
+        last_event_id=given.get("last_event_id"),
+        held_subject=request.state.subject,
+        held_work=request.state.work,
+    )
+
+
+def _asked(call: Call[Any, Any]) -> dict[str, Any]:
+    """What the audit log keeps of a request; secrets are `SecretStr` in the shapes and come out masked."""
+    return {**call.path, **call.body.model_dump(mode="json", exclude_unset=True)}
+
+
+# --- errors that are not ours, in our words ---
+
+_HTTP_KINDS: dict[int, Kind | HttpKind] = {
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media",
+}
+
+
+def from_http(error: HTTPException, request_id: str) -> Trouble:
+    """What the framework itself refuses (unknown path, wrong method, too large a body)."""
+    return Trouble(_HTTP_KINDS.get(error.status_code, "malformed"), str(error.detail), request_id)
+
+
+def _invalid(error: RequestValidationError, request_id: str) -> Trouble:
+    problems = [
+        {"field": ".".join(str(part) for part in problem["loc"]), "message": str(problem["msg"])}
+        for problem in error.errors()[:PROBLEMS_MAX]
+    ]
+    first = problems[0]
+    if error.errors()[0]["type"] == "json_invalid":
+        return Trouble("malformed", f"the body is not JSON: {error.errors()[0]['ctx']['error']}", request_id)
+    detail = f"{first['field']}: {first['message']}"
+    return Trouble("invalid", detail, request_id, first["field"], {"errors": problems})
+
+
+def _bug(request_id: str) -> Trouble:
+    return Trouble("internal", "something failed here; the log knows it under this request id", request_id)

@@ -1,0 +1,78 @@
+"""Lists are cut, sorted and counted by the database, in one way for all of them.
+
+A list is a query; what it may be sorted by is named by its owner. `sort` is such a name, with a leading '-' for
+descending. Ties are broken by the last columns given, so that no row is shown twice on neighbouring pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import ColumnElement, Row, Select, func, select
+
+from cloud.database import Work
+from cloud.errors import FleetError
+
+T = TypeVar("T")
+
+PAGE_SIZE = 50
+# One page of a board; whoever wants all of it turns pages.
+PAGE_SIZE_MAX = 200
+# The database counts through everything before a page: beyond this a filter is what is needed.
+PAGE_MAX = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Which part of a list: pages count from 1."""
+
+    page: int = 1
+    page_size: int = PAGE_SIZE
+    sort: str | None = None
+
+    def __post_init__(self) -> None:
+        assert 1 <= self.page <= PAGE_MAX, f"page {self.page}: 1 to {PAGE_MAX}"
+        assert 1 <= self.page_size <= PAGE_SIZE_MAX, f"page_size {self.page_size}: 1 to {PAGE_SIZE_MAX}"
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """One part of a list, and how long the whole list is."""
+
+    items: list[T]
+    total: int
+    page: int
+    page_size: int
+
+    @property
+    def next(self) -> int | None:
+        """The number of the next page, where there is one."""
+        return self.page + 1 if self.page * self.page_size < self.total and self.page < PAGE_MAX else None
+
+
+async def page(
+    work: Work,
+    query: Select[Any],
+    ask: Ask,
+    *,
+    sorts: Mapping[str, ColumnElement[Any]],
+    ties: tuple[ColumnElement[Any], ...],
+    make: Callable[[Row[Any]], T],
+) -> Page[T]:
+    """Cut one page out of `query`; FleetError invalid for a `sort` that is not in `sorts`. Without one, ties order."""
+    total = await work.scalar(select(func.count()).select_from(query.order_by(None).subquery()))
+    start = (ask.page - 1) * ask.page_size
+    ordered = query.order_by(*_order(ask.sort, sorts), *ties).limit(ask.page_size).offset(start)
+    return Page([make(row) for row in await work.rows(ordered)], int(total or 0), ask.page, ask.page_size)
+
+
+def _order(sort: str | None, sorts: Mapping[str, ColumnElement[Any]]) -> list[ColumnElement[Any]]:
+    if sort is None:
+        return []
+    column = sorts.get(sort.removeprefix("-"))
+    if column is None:
+        expected = ", ".join(sorted(sorts))
+        raise FleetError("invalid", f"{sort!r} is not one of {expected}, each also with a leading '-'", field="sort")
+    return [column.desc() if sort.startswith("-") else column.asc()]
