@@ -36,8 +36,25 @@ class BoardMisbehaved(AgentError):
         self.raw = raw
 
 
-class BreakerOpen(AgentError):
-    """The board was silent too often and is left alone until its next probe; nothing was sent."""
+class NeverSent(AgentError):
+    """Root of all errors which prove that the request never left this computer: the board cannot have acted on it."""
+
+
+class PortClosed(NeverSent, LinkDown):
+    """The port was already gone when the request's turn came."""
+
+
+class Withheld(NeverSent):
+    """The board could not be shown to be the right one and ready, so the request was held back; `__cause__` says why."""
+
+    def __init__(self, board: str, request: str, why: str) -> None:
+        super().__init__(f"{board}: {request} was held back: {why}")
+        self.board = board
+        self.request = request
+
+
+class BreakerOpen(NeverSent):
+    """The board was silent too often and is left alone until its next probe."""
 
     def __init__(self, board: str, retry_in_ms: int) -> None:
         super().__init__(f"{board}: silent, next probe in {retry_in_ms} ms")
@@ -45,8 +62,8 @@ class BreakerOpen(AgentError):
         self.retry_in_ms = retry_in_ms
 
 
-class DeadlinePassed(AgentError):
-    """The request waited in the queue beyond its deadline and was never sent."""
+class DeadlinePassed(NeverSent):
+    """The request waited beyond its deadline."""
 
     def __init__(self, board: str, request: str) -> None:
         super().__init__(f"{board}: {request} was not sent, its deadline passed in the queue")
@@ -70,6 +87,13 @@ class LedgerDamaged(AgentError):
         super().__init__(f"{path}: {findings}")
         self.path = path
         self.findings = findings
+
+
+class LedgerRefused(AgentError):
+    """The ledger file must not be used by this process: held by another, written by newer software, another machine's.
+
+    The message says what to do. Nothing was changed.
+    """
 
 
 class LedgerUnsafe(AgentError):

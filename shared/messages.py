@@ -32,7 +32,7 @@ FailReason = Literal[
     "late_grant",  # no grant in time, or one that was too old, of another boot or not genuine
     "aisle_closed",  # the aisle is locked, unknown, or empty
     "not_selling",  # the machine may not sell now: door open, temperature, disk, no configuration
-    "refused",  # the board refused the start
+    "refused",  # the board does not have such a motor
     "never_began",  # the board proves that the motor never turned
     "jam",  # over-current or no stop signal, and the drop sensor saw nothing
     "open_motor",  # no current: motor absent or wire broken
@@ -124,12 +124,16 @@ class StockCounted(_Fact, frozen=True, kw_only=True, tag="stock_counted"):
 
 
 class ReviewClosed(_Fact, frozen=True, kw_only=True, tag="review_closed"):
-    """A person decided what became of an unknown vend, and the machine's stock followed."""
+    """A person decided what became of an unknown vend, and the machine's stock followed.
+
+    counted_before: a count since the vend has settled the stock of its aisle already, so no stock moves with this.
+    """
 
     order: Id
     aisle: Id
     goods: Id
     delivered: bool
+    counted_before: bool = False
     command: Id | None = None
 
 
