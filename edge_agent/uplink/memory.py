@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from edge_agent.errors import Refused
 from edge_agent.ledger.outbox import OutboxRow, StreamPosition
+from edge_agent.ledger.readings import Batch
 from shared.clock import Clock
 from shared.ids import CommandId
-from shared.messages import Fact, Reading, encode
+from shared.messages import Fact, Readings, encode
 
 
 class MemoryOutbox:
@@ -62,21 +63,19 @@ class MemoryInbox:
 
 
 class MemoryReadings:
-    """Readings in a list; their numbers are their places in order of arrival."""
+    """Batches in a list."""
 
     def __init__(self) -> None:
-        self._readings: list[Reading] = []
-        self._forgotten = 0
+        self.batches: list[Batch] = []
+        self._last_id = 0
 
-    def add(self, reading: Reading) -> None:
-        """Append one reading."""
-        self._readings.append(reading)
+    def add(self, readings: Readings) -> None:
+        """Append one batch."""
+        self._last_id += 1
+        self.batches.append(Batch(self._last_id, encode(readings)))
 
-    async def oldest(self, limit: int) -> tuple[int, Sequence[Reading]]:
-        oldest = self._readings[:limit]
-        return self._forgotten + len(oldest), oldest
+    async def oldest(self) -> Batch | None:
+        return self.batches[0] if self.batches else None
 
-    async def forget(self, upto: int) -> None:
-        gone = max(upto - self._forgotten, 0)
-        del self._readings[:gone]
-        self._forgotten += gone
+    async def forget(self, batch: Batch) -> None:
+        self.batches.remove(batch)

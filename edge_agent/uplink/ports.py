@@ -11,9 +11,9 @@ from typing import Protocol, TypeVar
 
 from edge_agent.ledger import inbox, outbox
 from edge_agent.ledger.outbox import OutboxRow, StreamPosition
+from edge_agent.ledger.readings import Batch
 from shared.clock import Clock
 from shared.ids import CommandId
-from shared.messages import Reading
 
 T = TypeVar("T")
 
@@ -44,11 +44,11 @@ class Inbox(Protocol):
 class ReadingsBuffer(Protocol):
     """Measurements on their way: dropped when there are too many, gone once the broker has them."""
 
-    async def oldest(self, limit: int) -> tuple[int, Sequence[Reading]]:
-        """The highest number among the oldest `limit` readings, and those readings; empty when there are none."""
+    async def oldest(self) -> Batch | None:
+        """The batch to send next, None when there is none."""
 
-    async def forget(self, upto: int) -> None:
-        """Remove every reading numbered up to `upto`."""
+    async def forget(self, batch: Batch) -> None:
+        """The broker has taken the batch."""
 
 
 class Transactions(Protocol):

@@ -19,7 +19,7 @@ from edge_agent.uplink.sender import Sender
 from shared import mqtt, topics
 from shared.clock import Clock, within
 from shared.ids import Epoch, MachineId
-from shared.messages import Claim, Gone, Grant, Hello, Offer, Readings, Refusal, encode
+from shared.messages import Claim, Gone, Grant, Hello, Offer, Refusal, encode
 from shared.mqtt import Connection, Disconnected, MqttAddress, MqttVersion, PublishRefused
 from shared.seal import MachineKeys
 
@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 HELLO_EVERY_MS = 300_000
 # Readings are not urgent; a batch a minute is one packet instead of many.
 READINGS_EVERY_MS = 60_000
-READINGS_PER_PACKET = 500
 # A claim that the broker could not pass on within the life of a grant is of no use to anybody.
 CLAIM_EXPIRES_S = 10
 
@@ -202,13 +201,10 @@ class Uplink:
 
     async def _send_readings(self, link: Connection) -> None:
         while True:
-            upto, readings = await self._readings.oldest(READINGS_PER_PACKET)
-            if readings:
-                batch = Readings(boot_id=self._clock.boot_id, readings=tuple(readings))
-                await link.publish(topics.up(self._account.machine, "reading"), encode(batch))
-                await self._readings.forget(upto)
-            if len(readings) < READINGS_PER_PACKET:
-                await self._clock.sleep_ms(READINGS_EVERY_MS)
+            while (batch := await self._readings.oldest()) is not None:
+                await link.publish(topics.up(self._account.machine, "reading"), batch.message)
+                await self._readings.forget(batch)
+            await self._clock.sleep_ms(READINGS_EVERY_MS)
 
 
 def _first(group: BaseExceptionGroup[Disconnected | PublishRefused]) -> Disconnected | PublishRefused:
