@@ -45,7 +45,7 @@ class PortClosed(NeverSent, LinkDown):
 
 
 class Withheld(NeverSent):
-    """The board could not be shown to be the right one and ready, so the request was held back; `__cause__` says why."""
+    """The board could not be shown to be the right one and ready, so nothing was asked of it; `__cause__` says why."""
 
     def __init__(self, board: str, request: str, why: str) -> None:
         super().__init__(f"{board}: {request} was held back: {why}")

@@ -68,9 +68,10 @@ StartAnswer = Literal["accepted", "invalid_motor", "busy", "result_waiting"]
 class AisleMotors(Protocol):
     """One aisle driver board.
 
-    Every call may raise LinkDown, BoardSilent, BoardMisbehaved, BreakerOpen or DeadlinePassed. BreakerOpen and
-    DeadlinePassed prove that the request never left. After LinkDown, BoardSilent and BoardMisbehaved nothing is known
-    about it; a late answer to it never answers another request, because the line is fenced before it is asked again.
+    Every call may raise LinkDown, BoardSilent, BoardMisbehaved or a NeverSent (BreakerOpen, DeadlinePassed, PortClosed,
+    Withheld). NeverSent proves that the request never left; PortClosed is a LinkDown too, so look for NeverSent first.
+    After LinkDown, BoardSilent and BoardMisbehaved nothing is known about the request; a late answer to it never
+    answers another one, because the line is fenced before it is asked again.
     """
 
     @property
@@ -84,8 +85,11 @@ class AisleMotors(Protocol):
     async def identify(self) -> str:
         """The board's own name and version, e.g. 'ADH815V4.0.01'."""
 
-    async def prepare(self, *, drop_sensor: bool) -> None:
-        """Bring the board into the mode that the configuration asks for, and read it back."""
+    async def prepare(self, *, drop_sensor: bool) -> bool:
+        """Bring the board into the mode that the configuration asks for, and read it back.
+
+        True when it was in that mode already; False says that it had forgotten, as a board does that was reset.
+        """
 
     async def status(self, *, confirmed: bool = False) -> BoardStatus:
         """What the board does now.

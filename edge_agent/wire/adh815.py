@@ -372,7 +372,7 @@ def parse_request(frame: bytes, dialect: Dialect = ADH815) -> Request:
 
 
 def parse_reply(frame: bytes, dialect: Dialect = ADH815) -> Reply | Illegal:
-    """Read one whole reply; raises `MalformedFrame` when it is none, returns `Illegal` for content that is not allowed."""
+    """Read one whole reply; raises `MalformedFrame` when it is none, returns `Illegal` when it says what none may."""
     command = _command_of(frame, dialect)
     if len(frame) not in reply_lengths(command, dialect):
         expected = " or ".join(map(str, reply_lengths(command, dialect)))
@@ -386,9 +386,9 @@ def parse_reply(frame: bytes, dialect: Dialect = ADH815) -> Reply | Illegal:
         case Command.POLL:
             if data[0] > State.FINISHED:
                 return _illegal(frame, command, "state 0, 1 or 2")
-            state, *rest = Report.form.unpack_from(data)
+            state, motor, result, most_ma, average_ma, run_time, celsius = Report.form.unpack_from(data)
             humidity = data[Report.form.size] if len(data) > Report.form.size else None
-            return Report(State(state), *rest, humidity)
+            return Report(State(state), motor, result, most_ma, average_ma, run_time, celsius, humidity)
         case Command.RUN:
             if data[0] > RunStatus.RESULT_WAITING:
                 return _illegal(frame, command, "status 0 to 3")

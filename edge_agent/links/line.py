@@ -1,0 +1,266 @@
+"""One open port as its worker thread sees it: ask a slave, hear its answer, keep the line unambiguous.
+
+A request that cannot be sent now without risking a false answer raises `Later`; the bus then lets others go first and
+runs the whole job again. `edge_agent.links.owed` says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+from edge_agent.errors import BoardSilent, BreakerOpen, DeadlinePassed
+from edge_agent.links.breaker import Breaker, BreakerState
+from edge_agent.links.owed import Debt, Owed
+from edge_agent.links.port import LinkPort
+from shared.clock import Clock
+
+# A pause on the line after which a reply that stands behind noise is looked for. USB adapters deliver in lumps 16 ms
+# apart, so a shorter pause would say nothing.
+QUIET_MS = 25
+
+# The weight of the newest latency in the running mean: one in eight follows a change within a second of polling.
+_MEAN_WEIGHT = 8
+
+
+class Heard(Protocol):
+    """A reply: its `command` is the kind of debt that it pays."""
+
+    @property
+    def command(self) -> int: ...
+
+
+R = TypeVar("R", bound=Heard)
+R_co = TypeVar("R_co", bound=Heard, covariant=True)
+
+
+class Reader(Protocol[R_co]):
+    """Finds replies in bytes; see `edge_agent.wire.adh815.ReplyReader`."""
+
+    @property
+    def noise_bytes(self) -> int: ...
+
+    def feed(self, data: bytes) -> Sequence[R_co]: ...
+
+    def quiet(self) -> Sequence[R_co]: ...
+
+    def clear(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request: a name for messages, its bytes, and the commands that its reply may carry."""
+
+    name: str
+    frame: bytes
+    kinds: Set[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Peer(Generic[R_co]):
+    """A slave that can be asked. `fences` are harmless requests of different kinds, the preferred one first."""
+
+    slave: int
+    name: str
+    reader: Reader[R_co]
+    fences: tuple[Ask, ...]
+    reply_wait_ms: int
+
+
+class Later(Exception):
+    """Nothing was sent: run the job again, from its beginning, at `at_mono_ms`."""
+
+    def __init__(self, at_mono_ms: int) -> None:
+        super().__init__(at_mono_ms)
+        self.at_mono_ms = at_mono_ms
+
+
+@dataclass(frozen=True, slots=True)
+class SlaveStatistics:
+    """How one slave has behaved since the bus was started. `late`: answers that came after nobody waited any more."""
+
+    asked: int
+    answered: int
+    silent: int
+    late: int
+    latency_ms_last: int
+    latency_ms_mean: int
+    latency_ms_max: int
+    breaker: BreakerState
+    retry_in_ms: int
+
+
+@dataclass(slots=True)
+class _Slave:
+    """The line's notes on one slave."""
+
+    breaker: Breaker = field(default_factory=Breaker)
+    asked: int = 0
+    answered: int = 0
+    silent: int = 0
+    late: int = 0
+    latency_ms_last: int = 0
+    latency_ms_max: int = 0
+    latency_ms_mean: float = 0.0
+
+    def note_answer(self, latency_ms: int) -> None:
+        self.breaker.answered()
+        weight = min(self.answered, _MEAN_WEIGHT - 1)
+        self.latency_ms_mean = (self.latency_ms_mean * weight + latency_ms) / (weight + 1)
+        self.latency_ms_last = latency_ms
+        self.latency_ms_max = max(self.latency_ms_max, latency_ms)
+        self.answered += 1
+
+    def note_silence(self, now_ms: int) -> None:
+        self.breaker.silent(now_ms)
+        self.silent += 1
+
+
+class Line:
+    """Belongs to the bus's thread; only `statistics` may be called from elsewhere."""
+
+    def __init__(self, clock: Clock, *, gap_ms: int, late_ms_max: int) -> None:
+        self.opening = 0  # counts how often the port was opened: whoever trusts a board trusts it for one opening
+        self.strays = 0  # replies that nobody owed: a board slower than believed, or a second host on the line
+        self._clock = clock
+        self._gap_ms = gap_ms
+        self._owed = Owed(late_ms_max)
+        self._port: LinkPort | None = None
+        self._free_at_ms = 0
+        self._slaves: dict[int, _Slave] = {}
+        self._peers: dict[int, Peer[Heard]] = {}
+
+    def opened(self, port: LinkPort) -> None:
+        """The port was opened. What is owed stays owed: boards do not notice that a cable was pulled."""
+        self._port = port
+        self.opening += 1
+
+    @property
+    def port(self) -> LinkPort:
+        """The open port, for protocols that keep their own order."""
+        assert self._port is not None, "a job runs on an open port only"
+        return self._port
+
+    def ask(self, peer: Peer[R], ask: Ask, *, not_after_mono_ms: int) -> R:
+        """Send `ask` once and return its answer.
+
+        Raises BreakerOpen, DeadlinePassed or Later before anything of it was sent, BoardSilent when no answer came,
+        LinkDown when the port went away. A silent board is first asked something harmless.
+        """
+        self._peers[peer.slave] = peer
+        breaker = self._slave(peer.slave).breaker
+        now = self._clock.mono_ms()
+        match breaker.state(now):
+            case "open":
+                raise BreakerOpen(peer.name, breaker.retry_in_ms(now))
+            case "probing":
+                self._probe(peer, not_after_mono_ms)
+        self._make_unambiguous(peer, ask, not_after_mono_ms)
+        return self._exchange(peer, ask, not_after_mono_ms)
+
+    def statistics(self) -> dict[int, SlaveStatistics]:
+        """A picture for diagnosis; taken from another thread it may be one exchange old."""
+        now = self._clock.mono_ms()
+        return {
+            slave: SlaveStatistics(
+                asked=notes.asked,
+                answered=notes.answered,
+                silent=notes.silent,
+                late=notes.late,
+                latency_ms_last=notes.latency_ms_last,
+                latency_ms_mean=round(notes.latency_ms_mean),
+                latency_ms_max=notes.latency_ms_max,
+                breaker=notes.breaker.state(now),
+                retry_in_ms=notes.breaker.retry_in_ms(now),
+            )
+            for slave, notes in sorted(self._slaves.copy().items())
+        }
+
+    @property
+    def noise_bytes(self) -> int:
+        """Bytes that belonged to no reply."""
+        return sum(peer.reader.noise_bytes for peer in self._peers.copy().values())
+
+    # --- order ---
+
+    def _probe(self, peer: Peer[R], not_after_mono_ms: int) -> None:
+        try:
+            self._exchange(peer, self._free_fence(peer), not_after_mono_ms)
+        except BoardSilent as silence:
+            raise BreakerOpen(
+                peer.name, self._slave(peer.slave).breaker.retry_in_ms(self._clock.mono_ms())
+            ) from silence
+
+    def _make_unambiguous(self, peer: Peer[R], ask: Ask, not_after_mono_ms: int) -> None:
+        """Return once nobody owes an answer that could be taken for the one to `ask`."""
+        self._listen(peer, 0)
+        while debt := self._owed.blocking(ask.kinds, self._clock.mono_ms()):
+            debtor = self._peers[debt.slave]
+            try:
+                self._exchange(debtor, self._free_fence(debtor, debt), not_after_mono_ms)
+            except BoardSilent as silence:
+                # A whole reply timeout has passed: whoever is more urgent goes first.
+                raise Later(self._clock.mono_ms()) from silence
+
+    def _free_fence(self, peer: Peer[Heard], *obstacles: Debt) -> Ask:
+        """A harmless request whose answer nobody owes. While there is none: Later, when the first obstacle is gone."""
+        in_the_way = list(obstacles)
+        for fence in peer.fences:
+            debt = self._owed.blocking(fence.kinds, self._clock.mono_ms())
+            if debt is None:
+                return fence
+            in_the_way.append(debt)
+        raise Later(min(debt.expires_mono_ms for debt in in_the_way) + 1)
+
+    # --- bytes ---
+
+    def _exchange(self, peer: Peer[R], ask: Ask, not_after_mono_ms: int) -> R:
+        """Send, and read until the answer has come or the peer's time is over."""
+        self._settle_down(peer)
+        slave = self._slave(peer.slave)
+        asked_at = self._clock.mono_ms()
+        if asked_at > not_after_mono_ms:
+            raise DeadlinePassed(peer.name, ask.name)
+        debt = self._owed.sent(peer.slave, ask.kinds, asked_at)
+        slave.asked += 1
+        self.port.write(ask.frame)
+        try:
+            while (left_ms := asked_at + peer.reply_wait_ms - self._clock.mono_ms()) > 0:
+                answer = self._listen(peer, min(left_ms, QUIET_MS), debt)
+                if answer is not None:
+                    slave.note_answer(self._clock.mono_ms() - asked_at)
+                    return answer
+        finally:
+            self._free_at_ms = self._clock.mono_ms() + self._gap_ms
+        slave.note_silence(self._clock.mono_ms())
+        raise BoardSilent(peer.name, ask.name, peer.reply_wait_ms)
+
+    def _settle_down(self, peer: Peer[R]) -> None:
+        """Keep the gap between two requests, hear what comes meanwhile, and begin with an empty reader."""
+        peer.reader.clear()
+        while (left_ms := self._free_at_ms - self._clock.mono_ms()) > 0:
+            self._listen(peer, left_ms)
+        self._listen(peer, 0)
+        self._settle(peer.reader.quiet())
+        peer.reader.clear()
+
+    def _listen(self, peer: Peer[R], wait_ms: int, awaited: Debt | None = None) -> R | None:
+        """Hear what comes within `wait_ms`; returns the reply that pays the awaited debt."""
+        data = self.port.read(wait_ms)
+        return self._settle(peer.reader.feed(data) if data else peer.reader.quiet(), awaited)
+
+    def _settle(self, replies: Sequence[R], awaited: Debt | None = None) -> R | None:
+        answer = None
+        for reply in replies:
+            debt = self._owed.heard(reply.command)
+            if debt is None:
+                self.strays += 1
+            elif debt is awaited:
+                answer = reply
+            else:
+                self._slave(debt.slave).late += 1
+        return answer
+
+    def _slave(self, slave: int) -> _Slave:
+        return self._slaves.setdefault(slave, _Slave())
