@@ -105,6 +105,11 @@ async def last_id(work: Work, tenant: str) -> int:
     return int(await work.scalar(select(event_counters.c.last).where(event_counters.c.tenant == tenant)) or 0)
 
 
+async def last_ids(work: Work) -> dict[str, int]:
+    """The number of every tenant's newest event, as far as this work may see them."""
+    return {row.tenant: row.last for row in await work.rows(select(event_counters))}
+
+
 async def forget_old(work: Work) -> int:
     """Drop events that nobody can resume from any more; answers how many."""
     return await work.changed(delete(events).where(events.c.at_ms < work.now_ms - KEEP_MS))

@@ -27,6 +27,9 @@ class Settings:
     broker_ca_file: Path | None = None
     broker_user: str | None = None
     broker_password_file: Path | None = None
+    # A mosquitto's password file for machines, kept by the API, and the pid of the broker that is to read it again.
+    broker_machines_file: Path | None = None
+    broker_pid_file: Path | None = None
     public_url: str = "http://127.0.0.1:8080"
     # How long an order may wait for its machine's claim: a dozen repeated offers, as long as a buyer will stand there.
     order_deadline_ms: int = 60_000

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cloud.accounts import store
+from cloud.accounts.audit import record
 from cloud.accounts.model import Role, Subject, Tenant, User, mint_password
 from cloud.accounts.passwords import Passwords
 from cloud.database import Database, Work
@@ -57,24 +58,47 @@ async def reset_password(database: Database, passwords: Passwords, *, tenant: st
     return await database.transact(reset, tenant=tenant)
 
 
-async def open_tenant(work: Work, *, tenant: str, name: str, owner: str, password: str, password_hash: str) -> NewUser:
-    """A new tenant with its owner, whose password must be changed at first use. Needs work of the platform."""
-    if not await store.add_tenant(work, Tenant(tenant, name, work.now_ms)):
-        raise FleetError("conflict", f"the tenant {tenant!r} exists already", field="tenant")
-    user = _user(work, tenant, owner, owner, "owner", temporary=True)
-    await store.add_user(work, user, password_hash)
-    return NewUser(user, password)
+async def open_tenant(
+    database: Database, passwords: Passwords, subject: Subject, *, tenant: str, name: str, owner: str, request_id: str
+) -> NewUser:
+    """A new tenant with its owner, whose password must be changed at first use: work of the platform's own people."""
+    password = mint_password()
+    hashed = await passwords.hash(password)
+
+    async def open_(work: Work) -> NewUser:
+        if not await store.add_tenant(work, Tenant(tenant, name, work.now_ms)):
+            raise FleetError("conflict", f"the tenant {tenant!r} exists already", field="tenant")
+        user = _user(work, tenant, owner, owner, "owner", temporary=True)
+        await store.add_user(work, user, hashed)
+        await record(work, subject, "tenant.open", {"tenant": tenant, "name": name, "owner": owner}, request_id)
+        return NewUser(user, password)
+
+    return await database.transact(open_)
 
 
 async def add_user(
-    work: Work, subject: Subject, *, login: str, name: str, role: Role, password: str, password_hash: str
+    database: Database,
+    passwords: Passwords,
+    subject: Subject,
+    *,
+    login: str,
+    name: str,
+    role: Role,
+    request_id: str,
 ) -> NewUser:
     """A new user of the caller's tenant, whose password must be changed at first use."""
     _check_grants(subject, role)
-    user = _user(work, subject.tenant, login, name, role, temporary=True)
-    if not await store.add_user(work, user, password_hash):
-        raise FleetError("conflict", f"the login {login!r} is taken", field="login")
-    return NewUser(user, password)
+    password = mint_password()
+    hashed = await passwords.hash(password)
+
+    async def add(work: Work) -> NewUser:
+        user = _user(work, subject.tenant, login, name, role, temporary=True)
+        if not await store.add_user(work, user, hashed):
+            raise FleetError("conflict", f"the login {login!r} is taken", field="login")
+        await record(work, subject, "user.add", {"user": user.user, "login": login, "role": role}, request_id)
+        return NewUser(user, password)
+
+    return await database.transact(add, tenant=subject.tenant)
 
 
 async def change_user(
@@ -96,12 +120,21 @@ async def change_user(
     return await user_of(work, subject, user)
 
 
-async def renew_password(work: Work, subject: Subject, user: str, *, password: str, password_hash: str) -> NewUser:
+async def renew_password(
+    database: Database, passwords: Passwords, subject: Subject, user: str, *, request_id: str
+) -> NewUser:
     """A new one-time password for a user of the caller's tenant, who is signed out everywhere."""
-    found = await user_of(work, subject, user)
-    _check_grants(subject, found.role)
-    await _set_temporary_password(work, found, password_hash)
-    return NewUser(await user_of(work, subject, user), password)
+    password = mint_password()
+    hashed = await passwords.hash(password)
+
+    async def renew(work: Work) -> NewUser:
+        found = await user_of(work, subject, user)
+        _check_grants(subject, found.role)
+        await _set_temporary_password(work, found, hashed)
+        await record(work, subject, "user.renew_password", {"user": user}, request_id)
+        return NewUser(await user_of(work, subject, user), password)
+
+    return await database.transact(renew, tenant=subject.tenant)
 
 
 async def user_of(work: Work, subject: Subject, user: str) -> User:
@@ -117,9 +150,10 @@ async def all_users(work: Work, subject: Subject) -> list[User]:
     return await store.users_of(work, subject.tenant)
 
 
-async def all_tenants(work: Work) -> list[Tenant]:
-    """Every tenant. Needs work of the platform."""
-    return await store.all_tenants(work)
+async def all_tenants(database: Database) -> list[Tenant]:
+    """Every tenant: for the platform's own people."""
+    async with database.look() as work:
+        return await store.all_tenants(work)
 
 
 def _check_grants(subject: Subject, role: Role) -> None:

@@ -21,6 +21,7 @@ from cloud.accounts.passwords import Passwords
 from cloud.database import Database, Work
 from cloud.errors import Kind
 from cloud.settings import Settings
+from cloud.watch import Watch
 from shared.clock import Clock
 
 # Who may call. public: nobody has to say who he is. signed_in: any valid token, even of a temporary password.
@@ -56,8 +57,9 @@ class Parts:
     clock: Clock
     passwords: Passwords
     server_secret: bytes = dataclass_field(repr=False)
-    # Set when the process begins to shut down: long answers (event streams) end themselves.
-    closing: Callable[[], bool] = lambda: False
+    watch: Watch
+    # To be called after a commit that let a machine in or kept one out: the broker has to learn of it.
+    credentials_changed: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)

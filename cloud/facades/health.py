@@ -33,7 +33,7 @@ def mount_health(app: FastAPI, parts: Parts) -> None:
         The broker is named but does not make the service unready: orders and boards are served without it.
         """
         database, broker = await asyncio.gather(_database_state(parts), _broker_state(parts))
-        ready = database == "ok" and not parts.closing()
+        ready = database == "ok" and not parts.watch.closed
         body = {"status": "ok" if ready else "unready", "database": database, "broker": broker}
         return JSONResponse(body, status_code=200 if ready else 503)
 

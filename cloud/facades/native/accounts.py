@@ -7,8 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field, SecretStr
 
 from cloud.accounts import audit, people, sign_in
-from cloud.accounts.model import PASSWORD_CHARS_MAX, Permission, Role, mint_password
-from cloud.database import Work
+from cloud.accounts.model import PASSWORD_CHARS_MAX, Permission, Role
 from cloud.facades.dialect import Call, Filter, Nothing, Operation, Wire
 from cloud.facades.native.shapes import All, Id, Name, Told, all_of
 
@@ -153,24 +152,16 @@ async def list_users(call: Call[Nothing, Nothing]) -> All[UserTold]:
 
 async def add_user(call: Call[UserAsk, Nothing]) -> NewUserTold:
     """Add a person. The answer holds a one-time password, shown this once; the person changes it at first use."""
-    password = mint_password()
-    password_hash = await call.parts.passwords.hash(password)
-    ask = call.body
-
-    async def add(work: Work) -> people.NewUser:
-        new = await people.add_user(
-            work,
-            call.subject,
-            login=ask.login,
-            name=ask.name,
-            role=ask.role,
-            password=password,
-            password_hash=password_hash,
-        )
-        await audit.record(work, call.subject, "user.add", {"login": ask.login, "role": ask.role}, call.request_id)
-        return new
-
-    return NewUserTold.model_validate(await call.parts.database.transact(add, tenant=call.tenant))
+    new = await people.add_user(
+        call.parts.database,
+        call.parts.passwords,
+        call.subject,
+        login=call.body.login,
+        name=call.body.name,
+        role=call.body.role,
+        request_id=call.request_id,
+    )
+    return NewUserTold.model_validate(new)
 
 
 async def change_user(call: Call[UserChange, Nothing]) -> UserTold:
@@ -188,43 +179,29 @@ async def change_user(call: Call[UserChange, Nothing]) -> UserTold:
 
 async def renew_password(call: Call[Nothing, Nothing]) -> NewUserTold:
     """Give a person a new one-time password, shown this once."""
-    password = mint_password()
-    password_hash = await call.parts.passwords.hash(password)
-    user = call.path["user"]
-
-    async def renew(work: Work) -> people.NewUser:
-        renewed = await people.renew_password(work, call.subject, user, password=password, password_hash=password_hash)
-        await audit.record(work, call.subject, "user.renew_password", {"user": user}, call.request_id)
-        return renewed
-
-    return NewUserTold.model_validate(await call.parts.database.transact(renew, tenant=call.tenant))
+    renewed = await people.renew_password(
+        call.parts.database, call.parts.passwords, call.subject, call.path["user"], request_id=call.request_id
+    )
+    return NewUserTold.model_validate(renewed)
 
 
 async def list_tenants(call: Call[Nothing, Nothing]) -> All[TenantTold]:
     """Every tenant of this platform."""
-    async with call.parts.database.look() as work:
-        return all_of(TenantTold.model_validate, await people.all_tenants(work))
+    return all_of(TenantTold.model_validate, await people.all_tenants(call.parts.database))
 
 
 async def open_tenant(call: Call[TenantAsk, Nothing]) -> NewUserTold:
     """Open a tenant with its owner. The answer holds the owner's one-time password, shown this once."""
-    password = mint_password()
-    password_hash = await call.parts.passwords.hash(password)
-    ask = call.body
-
-    async def open_(work: Work) -> people.NewUser:
-        new = await people.open_tenant(
-            work,
-            tenant=ask.tenant,
-            name=ask.name,
-            owner=ask.owner_login,
-            password=password,
-            password_hash=password_hash,
-        )
-        await audit.record(work, call.subject, "tenant.open", ask.model_dump(), call.request_id)
-        return new
-
-    return NewUserTold.model_validate(await call.parts.database.transact(open_))
+    new = await people.open_tenant(
+        call.parts.database,
+        call.parts.passwords,
+        call.subject,
+        tenant=call.body.tenant,
+        name=call.body.name,
+        owner=call.body.owner_login,
+        request_id=call.request_id,
+    )
+    return NewUserTold.model_validate(new)
 
 
 async def list_audit(call: Call[Nothing, AuditFilter]) -> All[AuditTold]:

@@ -1,0 +1,73 @@
+"""Looking at orders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from cloud.database import Work
+from cloud.errors import FleetError
+from cloud.orders.model import Order, OrderState
+from cloud.orders.store import orders, refunds
+from cloud.paging import Ask, Page, page
+from shared.messages import Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderFilter:
+    """Which orders; None does not restrict. Times in ms: from `placed_from_ms` on, before `placed_before_ms`."""
+
+    state: OrderState | None = None
+    machine: str | None = None
+    member: str | None = None
+    goods: str | None = None
+    source: Source | None = None
+    placed_from_ms: int | None = None
+    placed_before_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefundSeen:
+    """Money given back for an order that was delivered."""
+
+    refund: str
+    order: str
+    amount_fen: int
+    reason: str
+    decided_by: str
+    decided_ms: int
+
+
+async def list_orders(work: Work, tenant: str, wanted: OrderFilter, ask: Ask) -> Page[Order]:
+    """Orders of a tenant, newest first; sorted by placed_ms, ended_ms or price_fen on wish."""
+    query = select(orders).where(orders.c.tenant == tenant)
+    exact = {name: getattr(wanted, name) for name in ("state", "machine", "member", "goods", "source")}
+    query = query.where(*(orders.c[name] == value for name, value in exact.items() if value is not None))
+    if wanted.placed_from_ms is not None:
+        query = query.where(orders.c.placed_ms >= wanted.placed_from_ms)
+    if wanted.placed_before_ms is not None:
+        query = query.where(orders.c.placed_ms < wanted.placed_before_ms)
+    return await page(
+        work,
+        query,
+        ask,
+        sorts={"placed_ms": orders.c.placed_ms, "ended_ms": orders.c.ended_ms, "price_fen": orders.c.price_fen},
+        ties=(orders.c.placed_ms.desc(), orders.c.order.desc()),
+        make=lambda row: Order(**row._mapping),
+    )
+
+
+async def order_of(work: Work, tenant: str, order: str) -> Order:
+    """One order; FleetError not_found when the tenant has none of this id."""
+    row = await work.row(select(orders).where(orders.c.tenant == tenant, orders.c.order == order))
+    if row is None:
+        raise FleetError("not_found", f"there is no order {order!r}", field="order")
+    return Order(**row._mapping)
+
+
+async def refunds_of(work: Work, tenant: str, order: str) -> list[RefundSeen]:
+    """What was given back for one order, in order of time."""
+    shown = [refunds.c[name] for name in RefundSeen.__dataclass_fields__]
+    query = select(*shown).where(refunds.c.tenant == tenant, refunds.c.order == order)
+    return [RefundSeen(**row._mapping) for row in await work.rows(query.order_by(refunds.c.decided_ms))]

@@ -1,0 +1,192 @@
+"""Which parts run in one process, and how it begins and ends.
+
+Everything lives in one TaskGroup. SIGTERM or SIGINT sets an event; streams are sent home, the server finishes the
+requests it has, and the rest is cancelled: what ingest or downlink had not finished is still in the broker or in the
+database, and the next process takes it up. A part that loses the broker or the database tries again; a bug ends the
+process, loudly, and systemd starts a new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+
+import uvicorn
+from fastapi import FastAPI
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from cloud.accounts.passwords import Passwords
+from cloud.accounts.people import first_administrator
+from cloud.app import build_app
+from cloud.database import Database
+from cloud.errors import FleetError
+from cloud.facades.dialect import Parts
+from cloud.migrations import is_current
+from cloud.providers.broker_file import BrokerFile
+from cloud.settings import Settings, server_secret
+from cloud.watch import Watch
+from shared.clock import Clock, SystemClock
+from shared.mqtt import Disconnected
+
+log = logging.getLogger("cloud")
+
+# After this, requests that are still open are cut; event streams have been sent home before.
+SHUTDOWN_S = 10
+# Open connections of one API process, event streams included; above it the answer is 503.
+CONNECTIONS_MAX = 2_000
+# An idle connection is kept this long: longer than a board's poll, shorter than a proxy's own limit.
+KEEP_ALIVE_S = 30
+
+# What comes and goes without anybody being at fault here.
+EXPECTED = (Disconnected, OSError, OperationalError, InterfaceError)
+RETRY_FIRST_MS = 500
+# A broker that comes back is noticed within this.
+RETRY_MAX_MS = 15_000
+
+
+Part = Callable[[], Awaitable[None]]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """What this process does."""
+
+    api: bool = False
+    ingest: bool = False
+    downlink: bool = False
+
+
+class Process:
+    """One process of the cloud: its database, its secret and the parts that its roles need."""
+
+    def __init__(self, settings: Settings, roles: Roles) -> None:
+        self._settings = settings
+        self._roles = roles
+        self._clock: Clock = SystemClock()
+        self._database = Database.open(settings.url, clock=self._clock)
+        self._secret = server_secret(settings.data)
+        self._watch = Watch(self._database)
+        machines_file = settings.broker_machines_file
+        self._broker_file = (
+            BrokerFile(self._database, self._secret, machines_file, settings.broker_pid_file) if machines_file else None
+        )
+
+    async def run(self, *, host: str, port: int, say: Say) -> None:
+        """Run until SIGTERM or SIGINT. `say` shows a line on the console; nothing said there is ever logged.
+
+        Raises FleetError unavailable when the database is not at this release's revision.
+        """
+        try:
+            if not await is_current(self._database):
+                raise FleetError("unavailable", "the database is not at this release's revision: run `migrate` first")
+            stop = asyncio.Event()
+            with _stop_on_signals(stop):
+                await self._run(stop, host, port, say)
+        finally:
+            await self._database.close()
+
+    async def _run(self, stop: asyncio.Event, host: str, port: int, say: Say) -> None:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(keep(name, part, self._clock), name=name) for name, part in self._parts()]
+            if self._roles.api:
+                await self._serve(group, stop, host, port, say)
+            else:
+                say("AisleFlow cloud: running")
+                await stop.wait()
+            for task in tasks:
+                task.cancel()
+        say("AisleFlow cloud: stopped")
+
+    def _parts(self) -> Iterator[tuple[str, Part]]:
+        """The loops of this process beside the server, by name."""
+        if self._roles.api:
+            yield "watch", self._watch.run
+            if self._broker_file is not None:
+                yield "broker file", self._broker_file.keep
+
+    async def _serve(self, group: asyncio.TaskGroup, stop: asyncio.Event, host: str, port: int, say: Say) -> None:
+        passwords = Passwords()
+        # Bound here, so that a port that is taken is an error with an address in it.
+        listening = socket.create_server((host, port), backlog=CONNECTIONS_MAX)
+        parts = Parts(
+            settings=self._settings,
+            database=self._database,
+            clock=self._clock,
+            passwords=passwords,
+            server_secret=self._secret,
+            watch=self._watch,
+            credentials_changed=self._broker_file.changed if self._broker_file else lambda: None,
+        )
+        server = _Server(_server_config(build_app(parts)))
+        administrator = await first_administrator(self._database, passwords)
+        serving = group.create_task(server.serve(sockets=[listening]), name="http")
+        address, bound_port = listening.getsockname()[:2]
+        say(f"AisleFlow cloud: http://{address}:{bound_port}/ (API under /api/v1, described in /openapi.json)")
+        if administrator is not None:
+            user = administrator.user
+            say(f"First administrator: tenant={user.tenant} login={user.login} password={administrator.password}")
+            say("This password is shown this once and kept nowhere. `python -m cloud admin-reset` makes a new one.")
+        await stop.wait()
+        await self._watch.close()
+        server.should_exit = True
+        await serving
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to the process, which has more to end than a server."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _server_config(app: FastAPI) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=CONNECTIONS_MAX,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+        # X-Forwarded-For is believed only from a proxy on this computer.
+        forwarded_allow_ips="127.0.0.1",
+        ws="none",
+    )
+
+
+async def keep(name: str, part: Part, clock: Clock) -> None:
+    """Run `part`, again after an expected failure with a growing, jittered pause; anything else is a bug and rises."""
+    pause_ms = RETRY_FIRST_MS
+    while True:
+        began_ms = clock.mono_ms()
+        try:
+            await part()
+        except EXPECTED as error:
+            if clock.mono_ms() - began_ms > RETRY_MAX_MS:
+                pause_ms = RETRY_FIRST_MS
+            log.warning("%s: %s; again in about %d ms", name, error, pause_ms)
+        # Several processes must not come back in step. This is no secret, so any random number will do.
+        await clock.sleep_ms(random.randint(pause_ms // 2, pause_ms))  # noqa: S311
+        pause_ms = min(pause_ms * 2, RETRY_MAX_MS)
+
+
+@contextlib.contextmanager
+def _stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for number in signals:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)

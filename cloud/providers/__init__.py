@@ -1,0 +1,1 @@
+"""What stands outside and is told by us: for now the broker's list of machines."""
