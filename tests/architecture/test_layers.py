@@ -46,6 +46,7 @@ MAY: list[tuple[str, set[str]]] = [
             "edge_agent.uplink",
             "edge_agent.ledger.outbox",
             "edge_agent.ledger.inbox",
+            "edge_agent.ledger.readings",
             "edge_agent.errors",
             "edge_agent.settings",
             "shared",
@@ -61,7 +62,10 @@ MAY: list[tuple[str, set[str]]] = [
     # The cloud.
     (r"cloud\.[a-z]+\.model", {"shared", "cloud", "msgspec"}),
     (r"cloud\.accounts\.passwords", {"cloud.accounts", "cloud.errors", "shared", "argon2"}),
-    (r"cloud\.(metrics|facades\.health)", {"cloud", "shared", "fastapi", "starlette", "pydantic", "prometheus_client"}),
+    (
+        r"cloud\.(metrics|facades\.health)",
+        {"cloud", "shared", "fastapi", "starlette", "pydantic", "sqlalchemy", "prometheus_client"},
+    ),
     (r"cloud\.facades(\..*)?", {"cloud", "shared", "fastapi", "starlette", "pydantic", "msgspec", "sqlalchemy"}),
     (
         r"cloud\.(app|processes|__main__)",

@@ -3,6 +3,7 @@ mosquitto grants a subscription to '#' and then delivers nothing, and answers a 
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 import subprocess
@@ -11,10 +12,13 @@ from pathlib import Path
 
 import paho.mqtt.client as paho
 import pytest
+from msgspec import Raw
 
 from shared import topics
 from shared.ids import MachineId
-from tests.system.shipped_broker import DEADLINE_S, Broker, Visitor, make_certificates, running
+from shared.messages import ApplyConfig, Command, encode
+from shared.mqtt import PACKET_BYTES_MAX
+from tests.system.shipped_broker import DEADLINE_S, SHIPPED, Broker, Visitor, make_certificates, running
 
 ALPHA, BRAVO = MachineId("alpha"), MachineId("bravo")
 FOREIGN = [
@@ -230,17 +234,30 @@ def test_an_expired_broker_certificate_is_refused(tmp_path: Path) -> None:
 def test_an_oversized_packet_ends_the_connection_and_arrives_nowhere(enter: Enter, version: int) -> None:
     cloud = enter("cloud").welcomed().subscribe(topics.ALL_UP)
     alpha = enter("alpha", version=version).welcomed()
-    alpha.send(topics.up(ALPHA, "fact"), bytes(1024 * 1024 + 1))
+    alpha.send(topics.up(ALPHA, "fact"), bytes(PACKET_BYTES_MAX))
     alpha.dropped()
     enter("alpha").welcomed().publish(topics.up(ALPHA, "hello"), b"marker")
     assert cloud.delivered_until(b"marker") == []
 
 
+def test_the_broker_carries_what_our_clients_take() -> None:
+    shipped = (SHIPPED / "aisleflow.conf").read_text(encoding="utf-8")
+    assert f"\nmax_packet_size {PACKET_BYTES_MAX}\n" in shipped
+
+
 def test_the_largest_configuration_passes(enter: Enter) -> None:
+    """400 aisles, each with names as long as people give them, in the signed command that carries them."""
+    aisles = [
+        {"aisle": f"aisle-{n}", "board": n // 100 + 1, "motor": n % 100, "goods": f"goods-{n}", "price_fen": 99_900}
+        | {"capacity": 10, "name": "农夫山泉天然矿泉水五百五十毫升瓶装特惠装"}
+        for n in range(400)
+    ]
+    document = json.dumps({"machine": ALPHA, "version": 1, "aisles": aisles}, ensure_ascii=False)
+    ask = ApplyConfig(version=1, document=document, mac="0" * 64)
+    command = encode(Command(command="c1", ask=Raw(encode(ask)), mac="0" * 64))
     alpha = enter("alpha").welcomed().subscribe(topics.all_down(ALPHA))
-    document = "水".encode() * 200_000
-    enter("cloud").welcomed().publish(topics.down(ALPHA, "command"), document)
-    assert alpha.take(1) == [document]
+    enter("cloud").welcomed().publish(topics.down(ALPHA, "command"), command)
+    assert alpha.take(1) == [command]
 
 
 def test_a_burst_for_an_absent_reader_is_kept(enter: Enter) -> None:
