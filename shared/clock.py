@@ -12,10 +12,13 @@ from __future__ import annotations
 import asyncio
 import heapq
 import time
+from collections.abc import Awaitable
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 from shared.ids import BootId
+
+T = TypeVar("T")
 
 ClockState = Literal["unset", "restored", "synced"]
 
@@ -44,6 +47,18 @@ class Clock(Protocol):
 
     async def sleep_ms(self, duration_ms: int) -> None:
         """Return once `mono_ms` has grown by `duration_ms`."""
+
+
+async def within(clock: Clock, awaitable: Awaitable[T], limit_ms: int) -> T | None:
+    """The result of `awaitable`, or None (and it is cancelled) when `clock` shows `limit_ms` more before it is there."""
+    work = asyncio.ensure_future(awaitable)
+    timer = asyncio.ensure_future(clock.sleep_ms(limit_ms))
+    try:
+        await asyncio.wait({work, timer}, return_when=asyncio.FIRST_COMPLETED)
+        return work.result() if work.done() else None
+    finally:
+        work.cancel()
+        timer.cancel()
 
 
 class SystemClock:

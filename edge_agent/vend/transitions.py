@@ -124,7 +124,8 @@ def read_start_answer(answer: StartAnswer) -> Seen:
     """What the board's answer to a start means. Every refusal is proof: the board says that it did not begin."""
     if answer == "accepted":
         return Seen(Event.ACCEPTED)
-    return Seen(Event.REFUSED, fail_reason="refused")
+    # Only an index that the board does not have speaks of the aisle; a busy board may start it another time.
+    return Seen(Event.REFUSED, fail_reason="refused" if answer == "invalid_motor" else "never_began")
 
 
 def judge(run: BoardFinished, *, sensor_expected: bool, sensor_suspect: bool) -> Seen:

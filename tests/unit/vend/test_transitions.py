@@ -135,9 +135,9 @@ def test_another_motor_is_no_evidence_of_ours(status: BoardTurning | BoardFinish
 
 def test_start_answers() -> None:
     assert read_start_answer("accepted").event is Event.ACCEPTED
-    for refusal in ("invalid_motor", "busy", "result_waiting"):
-        seen = read_start_answer(refusal)
-        assert (seen.event, seen.fail_reason) == (Event.REFUSED, "refused")
+    for answer, reason in (("invalid_motor", "refused"), ("busy", "never_began"), ("result_waiting", "never_began")):
+        seen = read_start_answer(answer)
+        assert (seen.event, seen.fail_reason) == (Event.REFUSED, reason)
 
 
 def test_the_diagram_shows_every_transition() -> None:

@@ -1,0 +1,140 @@
+"""The dialogue that makes an offered order ours: claim, then grant, refusal or silence.
+
+An offer binds nobody. The machine answers it with a claim that carries a fresh nonce, and remembers when it made it.
+Only a grant for that nonce, of this boot, sealed for this machine and aisle, and no older than `WAIT_MS` by the boot
+clock, may start a motor (I6). Everything else ends in a tombstone: the order can never start here, and the cloud
+refunds it on that word (I7). The claim is on disk before it leaves, so a crash in between still owes the tombstone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edge_agent.errors import Refused
+from edge_agent.ledger import journal
+from edge_agent.ledger.database import LedgerDatabase
+from edge_agent.ledger.journal import Sale
+from shared.clock import Clock, within
+from shared.ids import AisleId, GoodsId, MachineId, OrderId, mint_nonce
+from shared.messages import AisleConfig, Claim, FailReason, Grant, Offer, Refusal, VendFailed
+from shared.seal import seal_grant, seals_match
+
+log = logging.getLogger(__name__)
+
+# The vend protocol's T: a customer who paid is still standing there.
+WAIT_MS = 10_000
+# QoS 1 delivers a claim on a living connection; repeating covers a connection that died with it.
+REPEAT_MS = 2_000
+
+Say = Callable[[Claim], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Won:
+    """The order is ours: start it, but not after `not_after_mono_ms`."""
+
+    sale: Sale
+    not_after_mono_ms: int
+
+
+class Claims:
+    """Claims one order at a time. `say` sends a claim towards the cloud and never waits."""
+
+    def __init__(
+        self,
+        *,
+        ledger: LedgerDatabase,
+        clock: Clock,
+        mac_key: bytes,
+        say: Say,
+        wait_ms: int = WAIT_MS,
+    ) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._mac_key = mac_key
+        self._say = say
+        self._wait_ms = wait_ms
+        self._waiting: tuple[OrderId, asyncio.Queue[Grant | Refusal]] | None = None
+
+    def hear(self, answer: Grant | Refusal) -> None:
+        """Take an answer from the cloud. One for no order that waits is a repeat or too late, and means nothing."""
+        if self._waiting is None or self._waiting[0] != answer.order:
+            log.info("answer to order %s, which is not waiting for one", answer.order)
+            return
+        self._waiting[1].put_nowait(answer)
+
+    async def win(self, offer: Offer, aisle: AisleConfig, config_version: int) -> Won | None:
+        """Claim the order for `aisle`; None when it was not granted, and then its tombstone is committed.
+
+        Raises `Refused("known_order")` for an order that was claimed or ended before.
+        """
+        nonce = mint_nonce()
+        claimed_ms = self._clock.mono_ms()
+        sale = Sale(
+            order=OrderId(offer.order),
+            aisle=AisleId(aisle.aisle),
+            goods=GoodsId(offer.goods),
+            price_fen=offer.price_fen,
+            source="order",
+            means="escrow",
+            paid_fen=offer.price_fen,
+            config_version=config_version,
+            nonce=nonce,
+        )
+        await self._ledger.write(lambda conn: journal.claim(conn, sale, self._clock))
+        answers: asyncio.Queue[Grant | Refusal] = asyncio.Queue()
+        self._waiting = (sale.order, answers)
+        try:
+            reason = await self._until_granted(sale, offer, claimed_ms + self._wait_ms, answers)
+        finally:
+            self._waiting = None
+        if reason is None:
+            return Won(sale=sale, not_after_mono_ms=claimed_ms + self._wait_ms)
+        await bury(self._ledger, sale, reason, self._clock)
+        return None
+
+    async def _until_granted(
+        self, sale: Sale, offer: Offer, not_after_ms: int, answers: asyncio.Queue[Grant | Refusal]
+    ) -> FailReason | None:
+        """Say the claim until it is answered; None for a genuine grant, otherwise why the order ends here."""
+        assert sale.nonce is not None
+        claim = Claim(order=sale.order, nonce=sale.nonce, boot_id=self._clock.boot_id, epoch=self._ledger.epoch)
+        while (left_ms := not_after_ms - self._clock.mono_ms()) > 0:
+            self._say(claim)
+            answer = await within(self._clock, answers.get(), min(left_ms, REPEAT_MS))
+            if answer is None or answer.nonce != sale.nonce:
+                continue
+            if isinstance(answer, Refusal):
+                return "void"
+            if self._is_genuine(answer, sale, offer):
+                return None
+            log.warning("order %s: a grant with a wrong seal or of another boot was ignored", sale.order)
+        return "late_grant"
+
+    def _is_genuine(self, grant: Grant, sale: Sale, offer: Offer) -> bool:
+        assert sale.nonce is not None
+        machine: MachineId = self._ledger.machine
+        expected = seal_grant(self._mac_key, machine, sale.order, AisleId(offer.aisle), sale.nonce, self._clock.boot_id)
+        return grant.boot_id == self._clock.boot_id and seals_match(expected, grant.mac)
+
+
+async def bury(ledger: LedgerDatabase, sale: Sale, reason: FailReason, clock: Clock) -> None:
+    """Commit the tombstone of an order that was never begun."""
+    fact = VendFailed(
+        order=sale.order,
+        aisle=sale.aisle,
+        goods=sale.goods,
+        price_fen=sale.price_fen,
+        source=sale.source,
+        means=sale.means,
+        paid_fen=sale.paid_fen,
+        config_version=sale.config_version,
+        reason=reason,
+    )
+    try:
+        await ledger.write(lambda conn: journal.tombstone(conn, fact, clock), outcome=True)
+    except Refused as refused:
+        log.warning("order %s has no tombstone: %s", sale.order, refused)

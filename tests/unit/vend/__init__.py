@@ -1,0 +1,1 @@
+"""The vend: table, choice of aisle, session, claim, recovery."""
