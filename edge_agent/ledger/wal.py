@@ -2,8 +2,9 @@
 
 SQLite reads the log up to the first frame whose checksum fails and drops the rest without a word. After a power cut
 that is right: the rest is the one transaction that was never synced. If more follows than one transaction, synced
-commits would vanish; that is damage, and must be loud (I16). Sound because this ledger syncs every commit, syncs the
-log's header before its first frame, and empties the log by truncation, so no older frames lie behind the end.
+commits would vanish; that is damage, and must be loud (I16). Sound because this ledger syncs every commit, and syncs
+the log's header, which a torn write cannot split, before the first frame. What lies behind the end from an earlier use
+of the log carries other salts.
 
 Format: https://www.sqlite.org/fileformat2.html#walformat - a header of 32 bytes, then frames of a 24-byte header and a
 page. A frame whose second word is not zero ends a transaction. Frames carry the header's two salts.
