@@ -69,7 +69,7 @@ MAY: list[tuple[str, set[str]]] = [
     (r"cloud\.facades(\..*)?", {"cloud", "shared", "fastapi", "starlette", "pydantic", "msgspec", "sqlalchemy"}),
     (
         r"cloud\.(app|processes|__main__)",
-        {"cloud", "shared", "fastapi", "starlette", "uvicorn", "alembic", "prometheus_client"},
+        {"cloud", "shared", "fastapi", "starlette", "uvicorn", "sqlalchemy", "prometheus_client"},
     ),
     (r"cloud\.migrations(\..*)?", {"cloud", "shared", "sqlalchemy", "alembic"}),
     (r"cloud(\..*)?", {"cloud", "shared", "sqlalchemy", "alembic", "msgspec"}),
