@@ -19,6 +19,7 @@ and the result or an `error`. Requests of one connection are answered in order.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from itertools import count
@@ -51,6 +52,7 @@ class ControlServer:
         self._world = world
         self._path = path
         self._server: asyncio.Server | None = None
+        self._conversations: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
 
     async def __aenter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,8 +67,15 @@ class ControlServer:
         assert self._server is not None, "left without entering"
         self._server.close()
         self._path.unlink(missing_ok=True)
+        conversations = dict(self._conversations)
+        for writer in conversations:
+            writer.close()  # its reader sees the end, and its task ends by itself
+        await asyncio.gather(*conversations.values())
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "the server runs every conversation as a task"
+        self._conversations[writer] = task
         try:
             while line := await reader.readline():
                 writer.write(json.dumps(self._answer(line)).encode() + b"\n")
@@ -75,6 +84,7 @@ class ControlServer:
             return
         finally:
             writer.close()
+            del self._conversations[writer]
 
     def _answer(self, line: bytes) -> Result:
         number = None
@@ -84,7 +94,7 @@ class ControlServer:
                 raise ValueError(f"expected an object, got {line[:40]!r}")
             number = request.get("id")
             return {"id": number, "ok": True, **self._do(request)}
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return {"id": number, "ok": False, "error": str(error)}
 
     def _do(self, request: Request) -> Result:
@@ -215,7 +225,10 @@ class Control:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._streams is not None, "left without entering"
-        self._streams[1].close()
+        writer = self._streams[1]
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
 
     async def ask(self, do: str, **fields: object) -> Result:
         """One request by its name and fields, as listed on top of this file; the result's fields."""

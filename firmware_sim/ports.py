@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import socket
+import termios
 import tty
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Protocol
 
 # One read takes what a host can have written in one go; frames have at most 20 bytes.
 READ_BYTES = 4096
+TCGETATTR_OSPEED = 5
 
 PORT_SPEC = re.compile(r"pty:.+|tcp:.+:\d{1,5}")
 
@@ -38,11 +40,15 @@ class Port(Protocol):
 
 
 class PtyPort:
-    """A pseudo terminal. The symlink keeps its name; the terminal behind it is a new one after every plugging."""
+    """A pseudo terminal. The symlink keeps its name; the terminal behind it is a new one after every plugging.
 
-    def __init__(self, link: Path, heard: Heard) -> None:
+    A pseudo terminal carries bytes at any speed; with `only_baud` a host that has set another one is not understood.
+    """
+
+    def __init__(self, link: Path, heard: Heard, only_baud: int | None = None) -> None:
         self._link = link
         self._heard = heard
+        self._only_speed = None if only_baud is None else getattr(termios, f"B{only_baud}")
         self._loop = asyncio.get_running_loop()
         self._ends: tuple[int, int] | None = None
 
@@ -81,8 +87,11 @@ class PtyPort:
                 os.write(self._ends[0], data)
 
     def _read(self) -> None:
-        if self._ends is not None:
-            self._heard(os.read(self._ends[0], READ_BYTES))
+        assert self._ends is not None, "the reader is removed with the terminal"
+        ours, hosts = self._ends
+        data = os.read(ours, READ_BYTES)
+        if self._only_speed in (None, termios.tcgetattr(hosts)[TCGETATTR_OSPEED]):
+            self._heard(data)
 
 
 class TcpPort:
@@ -121,7 +130,10 @@ class TcpPort:
 
     def _accept(self) -> None:
         assert self._listener is not None, "the reader is removed with the listener"
-        client, _ = self._listener.accept()
+        try:
+            client, _ = self._listener.accept()
+        except (BlockingIOError, ConnectionError):  # it went away before we looked
+            return
         if self._client is not None:
             client.close()  # a line has one host
             return
@@ -148,11 +160,11 @@ class TcpPort:
             self._client = None
 
 
-def open_port(spec: str, folder: Path, heard: Heard) -> Port:
+def open_port(spec: str, folder: Path, heard: Heard, only_baud: int | None) -> Port:
     """A port from a scenario's `port`: pty:PATH (relative to `folder`) or tcp:HOST:PORT. Not plugged yet."""
     assert PORT_SPEC.fullmatch(spec), f"the scenario has checked {spec!r}"
     kind, _, rest = spec.partition(":")
     if kind == "pty":
-        return PtyPort(folder.absolute() / rest, heard)
+        return PtyPort(folder.absolute() / rest, heard, only_baud)
     host, _, port = rest.rpartition(":")
     return TcpPort(host, int(port), heard)

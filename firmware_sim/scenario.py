@@ -12,7 +12,8 @@
     name = "vm-0001"
     port = "pty:ports/vm-0001"        # a symlink to a pseudo terminal, like /dev/serial/by-id; or "tcp:127.0.0.1:0"
     baud = 38400
-    late_ms = 2500
+    only_baud = false                 # true: a host that opens the terminal at another speed is not understood
+    late_ms = 2500                    # how late a reply may be that the fault `late` strikes
     door = "ports/vm-0001.door"       # a file like a GPIO value: 0 shut, 1 open
     celsius = 8
 
@@ -53,6 +54,8 @@ T = TypeVar("T")
 
 MOTORS_MAX = 100
 ADDRESSES = range(1, 5)
+# 9600 and 38400 in the field; the others are there for tests.
+BAUDS = (1200, 9600, 19200, 38400, 57600, 115200)
 # The host lives in real time: it may pause this long inside a frame, and it waits longer between two frames.
 INTER_BYTE_GAP_MS = 15
 # Above it a simulated second is shorter than the event loop's own grain.
@@ -124,6 +127,7 @@ class MachineSettings:
     port: str
     board: tuple[BoardSettings, ...]
     baud: int = 38400
+    only_baud: bool = False
     late_ms: int = 2500
     door: str | None = None
     celsius: float = 25.0
@@ -131,7 +135,7 @@ class MachineSettings:
     def __post_init__(self) -> None:
         _expect(bool(self.name), "name", self.name, "a name")
         _expect(PORT_SPEC.fullmatch(self.port) is not None, "port", self.port, '"pty:PATH" or "tcp:HOST:PORT"')
-        _expect(self.baud > 0, "baud", self.baud, "bits per second, 9600 or 38400 in the field")
+        _expect(self.baud in BAUDS, "baud", self.baud, f"one of {', '.join(map(str, BAUDS))}")
         _expect(self.late_ms > 0, "late_ms", self.late_ms, "a time above 0 ms")
         addresses = [board.address for board in self.board]
         _expect(

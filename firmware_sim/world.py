@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -12,17 +11,18 @@ from firmware_sim.faults import PRESETS
 from firmware_sim.machine import Machine
 from firmware_sim.pace import Pace
 from firmware_sim.ports import Port, open_port
-from firmware_sim.scenario import Scenario
+from firmware_sim.scenario import MachineSettings, Scenario
 
 
 class Running:
     """One machine in real time."""
 
-    def __init__(self, machine: Machine, port_spec: str, door: Path | None, folder: Path, speed: float) -> None:
+    def __init__(self, machine: Machine, settings: MachineSettings, scenario: Scenario) -> None:
         self.machine = machine
-        self.door = None if door is None else folder.absolute() / door
-        self._pace = Pace(machine.timeline, speed)
-        self.port: Port = open_port(port_spec, folder, self._heard)
+        self.door = None if settings.door is None else scenario.folder.absolute() / settings.door
+        self._pace = Pace(machine.timeline, scenario.speed)
+        only_baud = settings.baud if settings.only_baud else None
+        self.port: Port = open_port(settings.port, scenario.folder, self._heard, only_baud)
         machine.line.send = self.port.write
         machine.port_changed = self._follow_plug
         machine.door_changed = self._write_door
@@ -82,8 +82,7 @@ class World:
         scenario = self.scenario
         try:
             for machine, settings in zip(scenario.build(), scenario.machine, strict=True):
-                door = None if settings.door is None else Path(settings.door)
-                running = Running(machine, settings.port, door, scenario.folder, scenario.speed)
+                running = Running(machine, settings, scenario)
                 self.machines[machine.name] = running
                 running.start()
         except BaseException:
