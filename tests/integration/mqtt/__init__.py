@@ -1,0 +1,1 @@
+"""Tests of the MQTT connection and the uplink against real brokers."""

@@ -1,0 +1,1 @@
+"""Tests of the agent's uplink, settings, supervision and local socket."""
