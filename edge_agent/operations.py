@@ -1,6 +1,6 @@
 """All that may be asked of this machine, by the cloud, the front panel or a technician, and in which order it happens.
 
-One vend at a time: whoever holds the `Lane` turns motors, and everybody else is told that the machine is busy. What has
+One vend at a time: whoever holds the lane turns motors, and everybody else is told that the machine is busy. What has
 begun is finished whether or not the one who asked still waits.
 """
 
@@ -40,7 +40,7 @@ class Settled:
 
 
 class Operations:
-    """The machine's use cases. Built once; `config` is what it acts on now."""
+    """The machine's use cases. `lane` is held by whoever may turn a motor."""
 
     def __init__(
         self,
@@ -51,6 +51,7 @@ class Operations:
         vending: Vending,
         claims: Claims,
         watch: MachineWatch,
+        lane: asyncio.Lock,
     ) -> None:
         self._ledger = ledger
         self._clock = clock
@@ -58,33 +59,34 @@ class Operations:
         self._vending = vending
         self._claims = claims
         self._watch = watch
-        self._lane = asyncio.Lock()
-        self._recovered = False
-        self.config: MachineConfig | None = None
+        self._lane = lane
 
     # --- life ---
 
     async def reload(self) -> None:
         """Act on the last known good configuration, at start and after every change of it."""
         machine, key = self._ledger.machine, self._mac_key
-        self.config = await self._ledger.read(lambda conn: stored_config.last_known_good(conn, machine, key))
-        await self._watch.configure(self.config)
+        config = await self._ledger.read(lambda conn: stored_config.last_known_good(conn, machine, key))
+        await self._watch.configure(config)
 
     async def recover(self) -> list[VendEnd]:
         """Settle what the last run left open; nothing is sold before this has returned."""
         async with self._lane:
             ends = await recover(self._ledger, self._vending, self.config, self._clock)
-            self._recovered = True
+            await self._watch.change(recovering=False)
         return ends
 
     def busy(self) -> bool:
         """Whether a vend (or the recovery of one) is running."""
         return self._lane.locked()
 
+    @property
+    def config(self) -> MachineConfig | None:
+        """The configuration that the machine acts on now."""
+        return self._watch.config
+
     def why_not_selling(self) -> str | None:
         """A sentence, or None when the machine may sell."""
-        if not self._recovered:
-            return "settling what the last run left open"
         return self._watch.why_not_selling()
 
     # --- sales ---

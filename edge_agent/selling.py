@@ -36,6 +36,7 @@ class Condition:
     ledger_damaged: bool
     stopped_by: str | None
     boards_up: int
+    recovering: bool
 
 
 def not_selling_because(condition: Condition) -> str | None:
@@ -54,4 +55,6 @@ def not_selling_because(condition: Condition) -> str | None:
         return f"temperature: {condition.band}"
     if condition.boards_up == 0:
         return "no aisle board answers"
+    if condition.recovering:
+        return "settling what the last run left open"
     return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -62,7 +62,7 @@ class MachineWatch:
         ledger: LedgerDatabase,
         clock: Clock,
         busy: Callable[[], bool],
-        take_reading: Callable[[Reading], None],
+        take_reading: Callable[[Reading], Awaitable[None]],
     ) -> None:
         self._boards = boards
         self._door = door
@@ -82,11 +82,17 @@ class MachineWatch:
             ledger_damaged=ledger.damaged_findings is not None,
             stopped_by=None,
             boards_up=0,
+            recovering=True,
         )
 
     def boards_down(self) -> Mapping[int, str]:
         """Boards that must not be used now: address -> reason."""
         return self._down | dict.fromkeys(self._sensors_blocked, "drop sensor blocked")
+
+    @property
+    def config(self) -> MachineConfig | None:
+        """The configuration that the machine acts on."""
+        return self._config
 
     def why_not_selling(self) -> str | None:
         """A sentence, or None when the machine may sell."""
@@ -103,9 +109,9 @@ class MachineWatch:
         self.condition = replace(self.condition, **changes)
         reason = self.why_not_selling()
         fact = SellingChanged(selling=reason is None, reason=reason or "")
-        await self._tell(fact)
+        await self.tell(fact)
 
-    async def _tell(self, fact: StateFact) -> None:
+    async def tell(self, fact: StateFact) -> None:
         """Write a state fact down unless it is what was told last; most looks change nothing and cost no write."""
         known = await self._ledger.read(lambda conn: locks.current(conn, state_key(fact)))
         if known != fact:
@@ -141,7 +147,7 @@ class MachineWatch:
         if self._down.get(board) == detail:
             return
         self._down[board] = detail
-        await self._tell(FaultChanged(code=code, scope=f"board-{board}", active=True, detail=detail[:400]))
+        await self.tell(FaultChanged(code=code, scope=f"board-{board}", active=True, detail=detail[:400]))
         await self.change(boards_up=len(self._boards.keys() - self._down.keys()))
 
     async def _regain(self, board: int, name: str) -> None:
@@ -165,7 +171,7 @@ class MachineWatch:
         else:
             self._sensors_blocked.discard(board)
             detail = "clear again"
-        await self._tell(FaultChanged(code=SENSOR_BLOCKED, scope=f"board-{board}", active=blocked, detail=detail))
+        await self.tell(FaultChanged(code=SENSOR_BLOCKED, scope=f"board-{board}", active=blocked, detail=detail))
 
     async def _note_temperature(self, board: int, status: BoardStatus) -> None:
         """The lowest board address carries the cabinet's probe."""
@@ -182,10 +188,10 @@ class MachineWatch:
         if tenths is not None and now - self._last_reading_ms.get(board, -READING_EVERY_MS) >= READING_EVERY_MS:
             self._last_reading_ms[board] = now
             wall_ms = self._clock.wall_ms()
-            self._take_reading(Reading(sensor=f"board-{board}", unit="C", value=tenths * 100, wall_ms=wall_ms))
+            await self._take_reading(Reading(sensor=f"board-{board}", unit="C", value=tenths * 100, wall_ms=wall_ms))
 
     async def _enter(self, band: Band, tenths: int | None) -> None:
-        await self._tell(TemperatureBandChanged(band=band, tenths_c=tenths))
+        await self.tell(TemperatureBandChanged(band=band, tenths_c=tenths))
         await self.change(band=band)
 
     async def watch_door(self, poll_ms: int) -> None:
@@ -194,7 +200,7 @@ class MachineWatch:
         while True:
             is_open = await self._door.is_open()
             if is_open is not None:
-                await self._tell(DoorChanged(open=is_open))
+                await self.tell(DoorChanged(open=is_open))
                 if is_open != self.condition.door_open:
                     await self.change(door_open=is_open)
             await self._clock.sleep_ms(poll_ms)

@@ -85,11 +85,8 @@ class AisleMotors(Protocol):
     async def identify(self) -> str:
         """The board's own name and version, e.g. 'ADH815V4.0.01'."""
 
-    async def prepare(self, *, drop_sensor: bool) -> bool:
-        """Bring the board into the mode that the configuration asks for, and read it back.
-
-        True when it was in that mode already; False says that it had forgotten, as a board does that was reset.
-        """
+    async def prepare(self, *, drop_sensor: bool) -> None:
+        """Bring the board into the mode that the configuration asks for, and read it back."""
 
     async def status(self, *, confirmed: bool = False) -> BoardStatus:
         """What the board does now.

@@ -16,6 +16,10 @@ from shared.messages import Attempt
 LINE_TROUBLE = (LinkDown, BoardSilent, BoardMisbehaved, NeverSent)
 
 
+# A turn takes two to four seconds; five looks a second see its end soon enough.
+POLL_MS = 200
+
+
 @dataclass(frozen=True, slots=True)
 class VendLimits:
     """How long a vend may take, in milliseconds.
@@ -24,7 +28,7 @@ class VendLimits:
     so waiting brings proof, and giving up costs a review. turning: longer than any board lets a motor run (3 to 10 s).
     """
 
-    poll_ms: int = 200
+    poll_ms: int = POLL_MS
     silence_ms: int = 60_000
     turning_ms: int = 60_000
 
@@ -128,36 +132,19 @@ class AttemptRun:
             return None
         try:
             status = await self._motors.status(confirmed=True)
-            if isinstance(status, BoardFinished) and status.motor == self._plan.motor:
-                self._run = await self._with_sensor_checked(self._motors, status)
         except LINE_TROUBLE:
             return None
         self._heard_ms = self._clock.mono_ms()
+        if isinstance(status, BoardFinished) and status.motor == self._plan.motor:
+            self._run = status
         return read_status(
-            self._run or status,
+            status,
             motor=self._plan.motor,
             last_motor_before=self._plan.last_motor_before or 0,
             remembers_last_motor=self._motors.proof.remembers_last_motor,
             accepted=state is State.TURNING,
             sensor_expected=self._sensor.expected,
             sensor_suspect=self._sensor.suspect,
-        )
-
-    async def _with_sensor_checked(self, motors: AisleMotors, run: BoardFinished) -> BoardFinished:
-        """A board that was reset may have forgotten to watch for a drop, and then reports one by default."""
-        if not (self._sensor.expected and run.drop_seen):
-            return run
-        still_watching = await motors.prepare(drop_sensor=True)
-        if still_watching:
-            return run
-        return BoardFinished(
-            motor=run.motor,
-            fault=run.fault,
-            drop_seen=None,
-            max_current_ma=run.max_current_ma,
-            avg_current_ma=run.avg_current_ma,
-            run_time_ms=run.run_time_ms,
-            temperature_c=run.temperature_c,
         )
 
     def _patience_ended(self) -> bool:

@@ -29,7 +29,7 @@ WAIT_MS = 10_000
 # QoS 1 delivers a claim on a living connection; repeating covers a connection that died with it.
 REPEAT_MS = 2_000
 
-Say = Callable[[Claim], None]
+Say = Callable[[Claim], object]
 
 
 @dataclass(frozen=True, slots=True)

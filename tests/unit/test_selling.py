@@ -38,6 +38,7 @@ FINE = Condition(
     ledger_damaged=False,
     stopped_by=None,
     boards_up=1,
+    recovering=False,
 )
 
 
@@ -56,6 +57,7 @@ def test_a_sound_machine_sells() -> None:
         ({"ledger_damaged": True}, "damaged"),
         ({"stopped_by": "cleaning"}, "cleaning"),
         ({"boards_up": 0}, "no aisle board"),
+        ({"recovering": True}, "left open"),
     ],
 )
 def test_each_condition_stops_the_sale_and_says_so(change: dict[str, object], words: str) -> None:

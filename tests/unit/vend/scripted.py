@@ -41,7 +41,6 @@ class ScriptedBoard:
     looks: list[Exception | None] = field(default_factory=list)
     last_motor: int = 3
     sensor_blocked: bool = False
-    mode_kept: bool = True
     proof: Proof = field(default_factory=lambda: Proof(result_latched=True, remembers_last_motor=True))
     starts: list[int] = field(default_factory=list)
     acknowledged: int = 0
@@ -53,8 +52,8 @@ class ScriptedBoard:
     async def identify(self) -> str:
         return "ADH815V4.0.01"
 
-    async def prepare(self, *, drop_sensor: bool) -> bool:
-        return self.mode_kept
+    async def prepare(self, *, drop_sensor: bool) -> None:
+        pass
 
     async def status(self, *, confirmed: bool = False) -> BoardStatus:
         self._raise_next(self.looks)

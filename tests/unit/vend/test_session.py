@@ -183,8 +183,7 @@ async def test_board_reset_while_turning_is_for_a_person(world: World) -> None:
 
 
 async def test_a_sensor_that_forgot_to_watch_proves_nothing(world: World) -> None:
-    world.one.mode_kept = False
-    end = await world.vend(run_of(5))
+    end = await world.vend(run_of(5, drop=None))
     assert isinstance(end, VendUnknown)
     assert end.reason == "board_reset"
 
