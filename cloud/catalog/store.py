@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Table, Text
+from collections.abc import Collection
+from dataclasses import asdict
 
-from cloud.database import metadata, tenant_column
+from sqlalchemy import BigInteger, Boolean, Column, Table, Text, and_, select
+
+from cloud.catalog.model import Goods
+from cloud.database import Work, metadata, tenant_column
 
 goods = Table(
     "goods",
@@ -18,3 +22,26 @@ goods = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("changed_ms", BigInteger, nullable=False),
 )
+
+
+async def find_goods(work: Work, tenant: str, which: str) -> Goods | None:
+    """One kind of goods."""
+    row = await work.row(select(goods).where(and_(goods.c.tenant == tenant, goods.c.goods == which)))
+    return None if row is None else Goods(**row._mapping)
+
+
+async def add_goods(work: Work, new: Goods) -> None:
+    """Insert goods."""
+    await work.insert(goods, [asdict(new)])
+
+
+async def put_goods(work: Work, changed: Goods) -> None:
+    """Write goods."""
+    here = and_(goods.c.tenant == changed.tenant, goods.c.goods == changed.goods)
+    await work.execute(goods.update().where(here).values(**asdict(changed)))
+
+
+async def saleable(work: Work, tenant: str, wanted: Collection[str]) -> set[str]:
+    """Those of `wanted` that exist and are not archived."""
+    here = and_(goods.c.tenant == tenant, goods.c.goods.in_(sorted(wanted)), ~goods.c.archived)
+    return {row.goods for row in await work.rows(select(goods.c.goods).where(here))}

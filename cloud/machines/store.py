@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Table, Text
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
 
-from cloud.database import metadata, tenant_column
+from sqlalchemy import BigInteger, Boolean, Column, Index, Table, Text, and_, bindparam, func, select, tuple_
+
+from cloud.database import Work, metadata, tenant_column
+from cloud.machines.model import AisleLock, Fault, Machine, MachineState
+from shared.ids import MachineId
 
 machines = Table(
     "machines",
@@ -111,3 +117,132 @@ machine_readings = Table(
     Column("wall_ms", BigInteger, nullable=False),
     Column("received_ms", BigInteger, nullable=False),
 )
+
+MachineKey = tuple[str, str]
+
+
+def machine_of(row: Any) -> Machine:
+    """A machine from its row."""
+    return Machine(**{**row._mapping, "machine": MachineId(row.machine)})
+
+
+async def find_machine(work: Work, tenant: str, machine: str, *, lock: bool = False) -> Machine | None:
+    """One machine of this tenant."""
+    query = select(machines).where(and_(machines.c.tenant == tenant, machines.c.machine == machine))
+    row = await work.row(query.with_for_update() if lock else query)
+    return None if row is None else machine_of(row)
+
+
+async def find_known(work: Work, wanted: Collection[str]) -> dict[str, Machine]:
+    """Machines of any tenant, by id."""
+    same = and_(machines.c.tenant == machine_directory.c.tenant, machines.c.machine == machine_directory.c.machine)
+    query = select(machines).join(machine_directory, same).where(machine_directory.c.machine.in_(sorted(wanted)))
+    return {row.machine: machine_of(row) for row in await work.rows(query)}
+
+
+async def find_states(work: Work, keys: Collection[MachineKey], *, lock: bool) -> dict[MachineKey, MachineState]:
+    """The states of (tenant, machine) pairs, as far as they exist."""
+    if not keys:
+        return {}
+    key = tuple_(machine_states.c.tenant, machine_states.c.machine)
+    query = select(machine_states).where(key.in_(sorted(keys))).order_by(*key.clauses)
+    rows = await work.rows(query.with_for_update() if lock else query)
+    return {(row.tenant, row.machine): MachineState(**row._mapping) for row in rows}
+
+
+async def put_states(work: Work, states: Iterable[MachineState]) -> None:
+    """Write the states of machines that this Work has locked, or is the first to write."""
+    await _put(work, machine_states, [asdict(state) for state in states])
+
+
+async def put_faults(work: Work, changed: Iterable[Fault]) -> None:
+    """Write faults as they are now."""
+    await _put(work, faults, [asdict(fault) for fault in changed])
+
+
+async def put_locks(work: Work, changed: Iterable[AisleLock]) -> None:
+    """Write aisle locks as they are now."""
+    await _put(work, aisle_locks, [asdict(lock) for lock in changed])
+
+
+async def put_readings(work: Work, readings: Iterable[Mapping[str, Any]]) -> None:
+    """Keep the newest value of each sensor."""
+    await _put(work, machine_readings, list(readings))
+
+
+async def _put(work: Work, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    if rows:
+        new = work.upsert(table)
+        keys = [column.name for column in table.primary_key]
+        changed = {column.name: new.excluded[column.name] for column in table.c if column.name not in keys}
+        await work.execute(new.on_conflict_do_update(index_elements=keys, set_=changed), rows)
+
+
+async def is_locked(work: Work, tenant: str, machine: str, aisle: str) -> bool:
+    """Whether the machine has closed this aisle."""
+    here = and_(aisle_locks.c.tenant == tenant, aisle_locks.c.machine == machine, aisle_locks.c.aisle == aisle)
+    return bool(await work.scalar(select(aisle_locks.c.locked).where(here)))
+
+
+async def newest_config(work: Work, tenant: str, machine: str) -> Any:
+    """The row of the newest configuration, or None."""
+    here = and_(machine_configs.c.tenant == tenant, machine_configs.c.machine == machine)
+    return await work.row(select(machine_configs).where(here).order_by(machine_configs.c.version.desc()).limit(1))
+
+
+async def answer_commands(work: Work, answers: Iterable[Mapping[str, Any]]) -> None:
+    """Note what became of commands: mappings of `of`, `which`, `now`, `said`, `at`. Unknown ones are fine."""
+    if listed := list(answers):
+        here = and_(commands.c.tenant == bindparam("of"), commands.c.command == bindparam("which"))
+        change = commands.update().where(here)
+        await work.execute(
+            change.values(state=bindparam("now"), detail=bindparam("said"), answered_ms=bindparam("at")), listed
+        )
+
+
+async def supersede(work: Work, tenant: str, machine: str, *, kind: str | None = None) -> list[str]:
+    """Take back commands (of one kind, or all) that were not answered yet; answers their ids."""
+    here = and_(commands.c.tenant == tenant, commands.c.machine == machine, commands.c.state == "waiting")
+    waiting = here if kind is None else and_(here, commands.c.kind == kind)
+    change = commands.update().where(waiting).values(state="superseded", answered_ms=work.now_ms)
+    return [row.command for row in await work.rows(change.returning(commands.c.command))]
+
+
+async def count_waiting(work: Work, tenant: str, machine: str) -> int:
+    """How many commands a machine has not answered yet."""
+    here = and_(commands.c.tenant == tenant, commands.c.machine == machine, commands.c.state == "waiting")
+    return int(await work.scalar(select(func.count()).where(here)))
+
+
+async def config_is_waiting(work: Work, tenant: str, machine: str) -> bool:
+    """Whether a configuration is on its way to the machine."""
+    here = and_(commands.c.tenant == tenant, commands.c.machine == machine, commands.c.state == "waiting")
+    query = select(func.count()).where(and_(here, commands.c.kind == "apply_config"))
+    return bool(await work.scalar(query))
+
+
+async def is_owner(work: Work, tenant: str, machine: str) -> bool:
+    """Whether the directory says that this id belongs to the tenant."""
+    query = select(machine_directory.c.tenant).where(machine_directory.c.machine == machine)
+    return bool(await work.scalar(query) == tenant)
+
+
+async def add_machine(work: Work, machine: Machine) -> None:
+    """Insert a machine."""
+    await work.insert(machines, [asdict(machine)])
+
+
+async def put_machine(work: Work, machine: Machine) -> None:
+    """Write a machine that this Work has locked."""
+    here = and_(machines.c.tenant == machine.tenant, machines.c.machine == machine.machine)
+    await work.execute(machines.update().where(here).values(**asdict(machine)))
+
+
+async def add_config(work: Work, row: Mapping[str, Any]) -> None:
+    """Keep one version of a configuration; a version is written once."""
+    await work.insert(machine_configs, [row])
+
+
+async def add_command(work: Work, row: Mapping[str, Any]) -> None:
+    """Keep one command."""
+    await work.insert(commands, [row])

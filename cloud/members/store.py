@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, ForeignKeyConstraint, Index, Table, Text
+from collections.abc import Collection, Mapping, Sequence
 
-from cloud.database import metadata, tenant_column
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    tuple_,
+)
+
+from cloud.database import Work, metadata, tenant_column
+from cloud.members.model import Member, Posting, floor_of, kind_of, owner_of
 
 members = Table(
     "members",
@@ -58,3 +75,89 @@ ledger_postings = Table(
     Index("ix_ledger_postings_from", "tenant", "from_account"),
     Index("ix_ledger_postings_to", "tenant", "to_account"),
 )
+
+
+async def find_member(work: Work, tenant: str, member: str, *, lock: bool = False) -> Member | None:
+    """One member; locked, other Works that lock it wait until this one ends."""
+    query = select(members).where(and_(members.c.tenant == tenant, members.c.member == member))
+    row = await work.row(query.with_for_update() if lock else query)
+    return None if row is None else Member(**row._mapping)
+
+
+async def find_postings(work: Work, tenant: str, entry: str) -> Sequence[Posting]:
+    """The postings of one entry, in order; empty when it was never booked."""
+    query = select(ledger_postings).where(and_(ledger_postings.c.tenant == tenant, ledger_postings.c.entry == entry))
+    rows = await work.rows(query.order_by(ledger_postings.c.line))
+    return [Posting(row.from_account, row.to_account, row.amount_fen) for row in rows]
+
+
+async def balance_of(work: Work, tenant: str, account: str) -> int:
+    """The balance in fen; 0 for an account that nothing was ever posted to."""
+    here = and_(ledger_accounts.c.tenant == tenant, ledger_accounts.c.account == account)
+    return int(await work.scalar(select(ledger_accounts.c.balance_fen).where(here)) or 0)
+
+
+async def open_accounts(work: Work, wanted: Collection[tuple[str, str]]) -> None:
+    """Make those of the (tenant, account) pairs that do not exist yet, with nothing in them."""
+    key = tuple_(ledger_accounts.c.tenant, ledger_accounts.c.account)
+    known = {(row.tenant, row.account) for row in await work.rows(select(*key.clauses).where(key.in_(list(wanted))))}
+    await work.insert_new(
+        ledger_accounts,
+        [
+            {
+                "tenant": tenant,
+                "account": account,
+                "kind": kind_of(account),
+                "owner": owner_of(account),
+                "balance_fen": 0,
+                "floor_fen": floor_of(account),
+            }
+            for tenant, account in sorted(set(wanted) - known)
+        ],
+    )
+
+
+async def add_to_balance(work: Work, tenant: str, account: str, delta_fen: int) -> bool:
+    """Change one balance, unless it would fall below its floor: then nothing changes and the answer is False."""
+    after = ledger_accounts.c.balance_fen + delta_fen
+    allowed = or_(ledger_accounts.c.floor_fen.is_(None), after >= ledger_accounts.c.floor_fen)
+    here = and_(ledger_accounts.c.tenant == tenant, ledger_accounts.c.account == account)
+    return await work.changed(ledger_accounts.update().where(and_(here, allowed)).values(balance_fen=after)) == 1
+
+
+async def add_to_balances(work: Work, deltas: Mapping[tuple[str, str], int]) -> None:
+    """Change the balances of accounts without a floor, in the order given."""
+    if deltas:
+        here = and_(ledger_accounts.c.tenant == bindparam("of"), ledger_accounts.c.account == bindparam("on"))
+        change = ledger_accounts.update().where(here)
+        await work.execute(
+            change.values(balance_fen=ledger_accounts.c.balance_fen + bindparam("delta")),
+            [{"of": tenant, "on": account, "delta": delta} for (tenant, account), delta in deltas.items()],
+        )
+
+
+async def balance_drift(work: Work, tenant: str) -> int:
+    """The sum of |balance - fold of postings| over all accounts of a tenant, in fen."""
+    arrived = select(
+        ledger_postings.c.to_account.label("account"), func.sum(ledger_postings.c.amount_fen).label("fen")
+    ).where(ledger_postings.c.tenant == tenant)
+    left = select(ledger_postings.c.from_account, -func.sum(ledger_postings.c.amount_fen)).where(
+        ledger_postings.c.tenant == tenant
+    )
+    held = select(ledger_accounts.c.account, -ledger_accounts.c.balance_fen).where(ledger_accounts.c.tenant == tenant)
+    moves = (
+        arrived.group_by(ledger_postings.c.to_account)
+        .union_all(left.group_by(ledger_postings.c.from_account), held)
+        .subquery()
+    )
+    per_account = select(func.sum(moves.c.fen).label("off")).group_by(moves.c.account).subquery()
+    return int(await work.scalar(select(func.coalesce(func.sum(func.abs(per_account.c.off)), 0))))
+
+
+async def entries_without_postings(work: Work, tenant: str) -> int:
+    """How many entries move nothing: each is half a booking."""
+    posted = select(ledger_postings.c.entry).where(
+        and_(ledger_postings.c.tenant == tenant, ledger_postings.c.entry == ledger_entries.c.entry)
+    )
+    query = select(func.count()).where(and_(ledger_entries.c.tenant == tenant, ~posted.exists()))
+    return int(await work.scalar(query))

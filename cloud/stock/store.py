@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Table, Text
+from collections.abc import Collection, Iterable
+from dataclasses import asdict
 
-from cloud.database import metadata, tenant_column
+from sqlalchemy import BigInteger, Column, Index, Table, Text, select, tuple_
+
+from cloud.database import Work, metadata, tenant_column
+from cloud.stock.model import Balance, Movement
 
 # Append-only: a trigger refuses every change. `source` is the fact that moved it ("epoch.seq").
 stock_movements = Table(
@@ -33,3 +37,29 @@ stock_balances = Table(
     Column("on_hand", BigInteger, nullable=False),
     Column("held", BigInteger, nullable=False),
 )
+
+AisleKey = tuple[str, str, str]
+
+
+async def find_balances(work: Work, aisles: Collection[AisleKey], *, lock: bool) -> dict[AisleKey, Balance]:
+    """The balances of (tenant, machine, aisle) triples, as far as they exist."""
+    if not aisles:
+        return {}
+    key = tuple_(stock_balances.c.tenant, stock_balances.c.machine, stock_balances.c.aisle)
+    query = select(stock_balances).where(key.in_(sorted(aisles))).order_by(*key.clauses)
+    rows = await work.rows(query.with_for_update() if lock else query)
+    return {(row.tenant, row.machine, row.aisle): Balance(**row._mapping) for row in rows}
+
+
+async def add_movements(work: Work, movements: Iterable[Movement]) -> None:
+    """Append movements; one that is already there raises."""
+    await work.insert(stock_movements, [asdict(movement) for movement in movements])
+
+
+async def put_balances(work: Work, balances: Iterable[Balance]) -> None:
+    """Write the balances of aisles that this Work has locked, or is the first to write."""
+    rows = [asdict(balance) for balance in balances]
+    if rows:
+        new = work.upsert(stock_balances)
+        changed = {name: new.excluded[name] for name in ("goods", "on_hand", "held")}
+        await work.execute(new.on_conflict_do_update(index_elements=["tenant", "machine", "aisle"], set_=changed), rows)

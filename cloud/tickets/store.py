@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Table, Text, UniqueConstraint
+from collections.abc import Collection, Iterable
+from dataclasses import asdict
 
-from cloud.database import metadata, tenant_column
+from sqlalchemy import BigInteger, Column, Index, Table, Text, UniqueConstraint, and_, select, tuple_
+
+from cloud.database import Work, metadata, tenant_column
+from cloud.tickets.model import Condition, Ticket
 
 tickets = Table(
     "tickets",
@@ -27,3 +31,31 @@ tickets = Table(
     UniqueConstraint("tenant", "open_key"),
     Index("ix_tickets_opened", "tenant", "opened_ms"),
 )
+
+
+async def open_tickets(work: Work, wanted: Iterable[tuple[Ticket, Condition]]) -> None:
+    """Insert tickets whose condition has none that is open."""
+    await work.insert_new(tickets, [{**asdict(ticket), "open_key": what.open_key} for ticket, what in wanted])
+
+
+async def close_conditions(work: Work, conditions: Collection[Condition], by: str, resolution: str) -> None:
+    """Close what is open for `conditions`; nothing open is fine."""
+    if conditions:
+        keys = sorted((what.tenant, what.open_key) for what in conditions)
+        here = tuple_(tickets.c.tenant, tickets.c.open_key).in_(keys)
+        ended = {"state": "closed", "open_key": None, "closed_ms": work.now_ms, "closed_by": by}
+        await work.execute(tickets.update().where(here).values(**ended, resolution=resolution))
+
+
+async def find_ticket(work: Work, tenant: str, ticket: str) -> Ticket | None:
+    """One ticket, locked until the work ends."""
+    query = select(*[column for column in tickets.c if column.name != "open_key"])
+    row = await work.row(query.where(and_(tickets.c.tenant == tenant, tickets.c.ticket == ticket)).with_for_update())
+    return None if row is None else Ticket(**row._mapping)
+
+
+async def put_ticket(work: Work, ticket: Ticket) -> None:
+    """Write a ticket that this Work has locked."""
+    here = and_(tickets.c.tenant == ticket.tenant, tickets.c.ticket == ticket.ticket)
+    key = {"open_key": None} if ticket.state == "closed" else {}
+    await work.execute(tickets.update().where(here).values(**asdict(ticket), **key))

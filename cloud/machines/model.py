@@ -1,0 +1,99 @@
+"""What is known of a machine, and where a fact comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from shared.ids import MachineId
+
+CommandState = Literal["waiting", "done", "refused", "superseded"]
+
+# A machine says hello every five minutes: twice that and a minute for a slow link, then it counts as away.
+PRESENT_MS = 11 * 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a fact comes from: whose machine, which number of which stream, and when (on the cloud's clock)."""
+
+    tenant: str
+    machine: MachineId
+    epoch: str
+    seq: int
+    happened_ms: int
+
+    @property
+    def key(self) -> str:
+        """Names the fact within its machine, for ever."""
+        return f"{self.epoch}.{self.seq}"
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A machine as it was registered. Claimed: its secret was handed out and is valid. Times in ms, None for never."""
+
+    tenant: str
+    machine: MachineId
+    name: str
+    place: str
+    credential_version: int
+    registered_ms: int
+    claimed_ms: int | None
+    revoked_ms: int | None
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether what it says counts."""
+        return self.claimed_ms is not None and self.revoked_ms is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineState:
+    """How a machine is, as far as it has told. None: it has not said."""
+
+    tenant: str
+    machine: str
+    online: bool = False
+    last_seen_ms: int = 0
+    epoch: str | None = None
+    boot_id: str | None = None
+    software: str | None = None
+    next_seq: int | None = None
+    selling: bool | None = None
+    selling_reason: str | None = None
+    door_open: bool | None = None
+    temperature_band: str | None = None
+    temperature_tenths_c: int | None = None
+    config_version: int | None = None
+    config_refused: int | None = None
+    config_reason: str | None = None
+
+    def is_present(self, now_ms: int) -> bool:
+        """Whether it can be expected to hear an offer now."""
+        return self.online and now_ms - self.last_seen_ms <= PRESENT_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A condition that began or ended at `since_ms`."""
+
+    tenant: str
+    machine: str
+    code: str
+    scope: str
+    active: bool
+    detail: str
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AisleLock:
+    """Whether an aisle is closed for sale, and why."""
+
+    tenant: str
+    machine: str
+    aisle: str
+    locked: bool
+    reason: str
+    since_ms: int

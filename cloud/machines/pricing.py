@@ -1,0 +1,56 @@
+"""Prices alone, when what lies where stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from cloud.database import Work
+from cloud.errors import FleetError
+from cloud.machines.credentials import Credentials
+from cloud.machines.planogram import aisle_of, current_config, put_config
+from shared.messages import MachineConfig
+
+
+async def config_of(work: Work, tenant: str, machine: str) -> MachineConfig:
+    """The newest configuration; FleetError not_found before the first one."""
+    config = await current_config(work, tenant, machine)
+    if config is None:
+        raise FleetError("not_found", f"machine {machine!r} has no planogram yet", field="machine")
+    return config
+
+
+async def put_prices(
+    work: Work,
+    credentials: Credentials,
+    tenant: str,
+    machine: str,
+    prices: Mapping[str, int],
+    made_by: str,
+    *,
+    expected_version: int,
+) -> MachineConfig:
+    """Decide new prices (fen, by aisle) for the aisles named; answers the whole configuration with its new version.
+
+    FleetError: not_found, invalid for an aisle that is not in the planogram, conflict when somebody else was faster.
+    """
+    before = await config_of(work, tenant, machine)
+    for aisle in prices:
+        if aisle_of(before, aisle) is None:
+            raise FleetError("invalid", f"aisle {aisle!r} is not in the planogram", field=f"prices.{aisle}")
+    aisles = [
+        msgspec.structs.replace(aisle, price_fen=prices.get(aisle.aisle, aisle.price_fen)) for aisle in before.aisles
+    ]
+    return await put_config(
+        work,
+        credentials,
+        tenant,
+        machine,
+        aisles,
+        made_by,
+        drop_sensor=before.drop_sensor,
+        temperature_low_tenths_c=before.temperature_low_tenths_c,
+        temperature_high_tenths_c=before.temperature_high_tenths_c,
+        expected_version=expected_version,
+    )

@@ -1,0 +1,69 @@
+"""Money as a double-entry ledger.
+
+An entry is a set of postings, and a posting moves an amount from one account to another: there is no way to write one
+that does not balance. The balance of an account is what was posted to it less what was posted from it:
+
+    wallet:<member>   what the company owes the member; never below 0
+    escrow            paid for orders that are not decided yet; never below 0, and equal to the sum of those orders
+    revenue           earned
+    cash:<machine>    negative: coins, notes and cards taken at the machine
+    funding           negative: money that members brought in
+    shrinkage         negative: losses that the company bears
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ESCROW = "escrow"
+REVENUE = "revenue"
+SHRINKAGE = "shrinkage"
+FUNDING = "funding"
+
+# The accounts that must cover what leaves them, and their floor in fen.
+_FLOORS = {"wallet": 0, "escrow": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Somebody with a wallet."""
+
+    tenant: str
+    member: str
+    name: str
+    phone: str
+    joined_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """`amount_fen` (above 0) moves from one account to another."""
+
+    from_account: str
+    to_account: str
+    amount_fen: int
+
+
+def wallet(member: str) -> str:
+    """The account of a member's money."""
+    return f"wallet:{member}"
+
+
+def cash(machine: str) -> str:
+    """The account of the money taken at a machine."""
+    return f"cash:{machine}"
+
+
+def kind_of(account: str) -> str:
+    """What kind of account this is."""
+    return account.partition(":")[0]
+
+
+def owner_of(account: str) -> str:
+    """The member or machine that an account belongs to; '' for the company's own."""
+    return account.partition(":")[2]
+
+
+def floor_of(account: str) -> int | None:
+    """The amount below which the account never falls; None when it may hold any."""
+    return _FLOORS.get(kind_of(account))
