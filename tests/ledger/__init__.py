@@ -1,0 +1,1 @@
+"""The machine's ledger: what it must keep, refuse and survive."""
