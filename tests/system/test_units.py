@@ -87,6 +87,10 @@ def test_a_core_dump_cannot_leak_keys(unit: str) -> None:
     assert "\nUMask=0077\n" in common
 
 
+def test_the_first_password_stays_out_of_the_journal() -> None:
+    assert "\nStandardOutput=null\n" in (ROOT / "systemd/aisleflow-api.service").read_text(encoding="utf-8")
+
+
 def test_the_agent_is_watched() -> None:
     agent = (ROOT / "systemd/aisleflow-agent.service").read_text(encoding="utf-8").splitlines()
     assert "Type=notify" in agent
