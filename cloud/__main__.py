@@ -39,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         level=asked.log_level.upper(),
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    # It says twice at every look that it has no database of its own to speak of.
+    logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
     # What is written here is for the owner alone, whatever the umask was.
     os.umask(0o077)
     try:

@@ -27,6 +27,7 @@ from cloud.app import build_app
 from cloud.database import Database
 from cloud.errors import FleetError
 from cloud.facades.dialect import Parts
+from cloud.machines.credentials import Credentials
 from cloud.migrations import is_current
 from cloud.providers.broker_file import BrokerFile
 from cloud.settings import Settings, server_secret
@@ -64,18 +65,20 @@ class Roles:
 
 
 class Process:
-    """One process of the cloud: its database, its secret and the parts that its roles need."""
+    """One process of the cloud: its database, its secrets and the parts that its roles need."""
 
     def __init__(self, settings: Settings, roles: Roles) -> None:
         self._settings = settings
         self._roles = roles
         self._clock: Clock = SystemClock()
         self._database = Database.open(settings.url, clock=self._clock)
-        self._secret = server_secret(settings.data)
+        self._credentials = Credentials(server_secret(settings.data))
         self._watch = Watch(self._database)
         machines_file = settings.broker_machines_file
         self._broker_file = (
-            BrokerFile(self._database, self._secret, machines_file, settings.broker_pid_file) if machines_file else None
+            BrokerFile(self._database, self._credentials, machines_file, settings.broker_pid_file)
+            if machines_file
+            else None
         )
 
     async def run(self, *, host: str, port: int, say: Say) -> None:
@@ -120,7 +123,7 @@ class Process:
             database=self._database,
             clock=self._clock,
             passwords=passwords,
-            server_secret=self._secret,
+            credentials=self._credentials,
             watch=self._watch,
             credentials_changed=self._broker_file.changed if self._broker_file else lambda: None,
         )

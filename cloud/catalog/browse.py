@@ -7,7 +7,6 @@ from sqlalchemy import func, or_, select
 from cloud.catalog.model import Goods
 from cloud.catalog.store import goods
 from cloud.database import Work
-from cloud.errors import FleetError
 from cloud.paging import Ask, Page, page
 
 
@@ -29,11 +28,3 @@ async def list_goods(
         ties=(goods.c.goods,),
         make=lambda row: Goods(**row._mapping),
     )
-
-
-async def goods_of(work: Work, tenant: str, wanted: str) -> Goods:
-    """One kind of goods; FleetError not_found when the tenant has none of this id."""
-    row = await work.row(select(goods).where(goods.c.tenant == tenant, goods.c.goods == wanted))
-    if row is None:
-        raise FleetError("not_found", f"there are no goods {wanted!r}", field="goods")
-    return Goods(**row._mapping)

@@ -20,6 +20,7 @@ from cloud.accounts.model import Permission, Subject
 from cloud.accounts.passwords import Passwords
 from cloud.database import Database, Work
 from cloud.errors import Kind
+from cloud.machines.credentials import Credentials
 from cloud.settings import Settings
 from cloud.watch import Watch
 from shared.clock import Clock
@@ -56,7 +57,7 @@ class Parts:
     database: Database
     clock: Clock
     passwords: Passwords
-    server_secret: bytes = dataclass_field(repr=False)
+    credentials: Credentials
     watch: Watch
     # To be called after a commit that let a machine in or kept one out: the broker has to learn of it.
     credentials_changed: Callable[[], None] = lambda: None
@@ -118,7 +119,7 @@ class Operation:
     caller: Caller
     does: Use | Stream
     changes: str | None = None
-    created: bool = False
+    success: int = 200
     keyed: bool = False
     transacted: bool = True
     streams: bool = False
@@ -153,9 +154,7 @@ class Operation:
     @property
     def status(self) -> int:
         """The status of success."""
-        if self.tells is None:
-            return 204
-        return 201 if self.created else 200
+        return 204 if self.tells is None else self.success
 
     def _shapes(self) -> tuple[type[BaseModel], type[BaseModel]]:
         body, query = get_args(get_type_hints(self.does)["call"])

@@ -20,6 +20,7 @@ from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from fastapi.sse import EventSourceResponse
+from sqlalchemy.exc import IntegrityError
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive
 
@@ -178,7 +179,11 @@ async def _answer_subject(
         return await inner(request)
 
     if operation.transacted and operation.method != "GET":
-        return await parts.database.transact(answer, tenant=tenant)
+        try:
+            return await parts.database.transact(answer, tenant=tenant)
+        except IntegrityError:
+            # A row appeared between looking and writing: the second run sees it and answers what it means.
+            return await parts.database.transact(answer, tenant=tenant)
     async with parts.database.look(tenant=tenant) as work:
         if operation.transacted:
             return await answer(work)

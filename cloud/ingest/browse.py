@@ -16,7 +16,7 @@ from cloud.paging import Ask, Page, page
 
 @dataclass(frozen=True, slots=True)
 class FactSeen:
-    """One fact as the machine said it. `happened_ms` is when by the cloud's reckoning, `wall_ms` the machine's label."""
+    """One fact as the machine said it. `happened_ms`: by the cloud's reckoning; `wall_ms`: the machine's own label."""
 
     machine: str
     epoch: str

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from sqlalchemy import Row, Select, and_, func, or_, select
 
 from cloud.database import Work
@@ -15,13 +14,12 @@ from cloud.machines.store import (
     aisle_locks,
     commands,
     faults,
-    machine_configs,
     machine_readings,
     machine_states,
     machines,
 )
 from cloud.paging import Ask, Page, page
-from shared.messages import MachineConfig
+from shared.ids import MachineId
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +100,7 @@ async def list_machines(work: Work, tenant: str, wanted: MachineFilter, ask: Ask
     )
 
 
-async def machine_of(work: Work, tenant: str, machine: str) -> MachineSeen:
+async def machine_seen(work: Work, tenant: str, machine: str) -> MachineSeen:
     """One machine; FleetError not_found when the tenant has none of this id."""
     row = await work.row(_machines().where(machines.c.tenant == tenant, machines.c.machine == machine))
     if row is None:
@@ -162,16 +160,11 @@ async def readings_of(work: Work, tenant: str, machine: str) -> list[ReadingSeen
     return [ReadingSeen(**row._mapping) for row in await work.rows(query.order_by(machine_readings.c.sensor))]
 
 
-async def planogram_of(work: Work, tenant: str, machine: str) -> MachineConfig | None:
-    """The newest configuration that was made for a machine, whether it acts on it yet or not; None before the first."""
-    query = (
-        select(machine_configs.c.document)
-        .where(machine_configs.c.tenant == tenant, machine_configs.c.machine == machine)
-        .order_by(machine_configs.c.version.desc())
-        .limit(1)
-    )
-    document = await work.scalar(query)
-    return msgspec.json.decode(document, type=MachineConfig) if document is not None else None
+async def trusted_machines(work: Work) -> list[tuple[MachineId, int]]:
+    """Id and credential version of every machine that may connect, by id; in work of the platform: of all tenants."""
+    trusted = and_(machines.c.claimed_ms.is_not(None), machines.c.revoked_ms.is_(None))
+    query = select(machines.c.machine, machines.c.credential_version).where(trusted).order_by(machines.c.machine)
+    return [(MachineId(row.machine), row.credential_version) for row in await work.rows(query)]
 
 
 def _machines() -> Select[Any]:

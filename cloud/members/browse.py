@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, or_, select
 
 from cloud.database import Work
-from cloud.errors import FleetError
-from cloud.members.model import Member, wallet
+from cloud.members.model import Member
 from cloud.members.store import ledger_accounts, ledger_entries, ledger_postings, members
 from cloud.paging import Ask, Page, page
 
@@ -55,20 +54,6 @@ async def list_members(work: Work, tenant: str, ask: Ask, *, search: str | None 
     )
 
 
-async def member_of(work: Work, tenant: str, member: str) -> Member:
-    """One member; FleetError not_found when the tenant has none of this id."""
-    row = await work.row(select(members).where(members.c.tenant == tenant, members.c.member == member))
-    if row is None:
-        raise FleetError("not_found", f"there is no member {member!r}", field="member")
-    return Member(**row._mapping)
-
-
-async def balance_of(work: Work, tenant: str, member: str) -> int:
-    """What lies in a member's wallet, in fen; 0 before the first top-up."""
-    mine = (ledger_accounts.c.tenant == tenant) & (ledger_accounts.c.account == wallet(member))
-    return int(await work.scalar(select(ledger_accounts.c.balance_fen).where(mine)) or 0)
-
-
 async def list_accounts(work: Work, tenant: str, ask: Ask, *, kind: str | None = None) -> Page[AccountSeen]:
     """Accounts of a tenant's ledger; sorted by balance_fen on wish."""
     shown = [ledger_accounts.c[name] for name in AccountSeen.__dataclass_fields__]
@@ -97,7 +82,9 @@ async def list_postings(
         ends = (ledger_postings.c.from_account, ledger_postings.c.to_account)
         query = query.where(or_(*(end == account for end in ends)))
     if subject is not None:
-        query = query.where(ledger_entries.c.subject == subject)
+        # Several entries of one kind about one subject are told apart by what follows it ("<order>/<refund>").
+        about = ledger_entries.c.subject
+        query = query.where(or_(about == subject, about.startswith(f"{subject}/", autoescape=True)))
     return await page(
         work,
         query,

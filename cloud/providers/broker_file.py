@@ -21,7 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cloud.database import Database
-from cloud.machines.credentials import Credential, valid_credentials
+from cloud.machines.browse import trusted_machines
+from cloud.machines.credentials import Credentials
+from shared.ids import MachineId
 
 log = logging.getLogger("cloud.broker_file")
 
@@ -34,12 +36,12 @@ POLL_S = 15.0
 _FILE_MODE = 0o640
 
 
-def password_line(credential: Credential) -> str:
-    """The line of one machine. The salt is derived, so that the same credential always gives the same line."""
-    password = credential.mqtt_password.encode()
+def password_line(machine: MachineId, mqtt_password: str) -> str:
+    """The line of one machine. The salt is derived, so that the same password always gives the same line."""
+    password = mqtt_password.encode()
     salt = hmac.new(password, b"aisleflow broker salt v1", hashlib.sha256).digest()[:_SALT_BYTES]
     hashed = hashlib.pbkdf2_hmac("sha512", password, salt, _ROUNDS)
-    return f"{credential.machine}:$7${_ROUNDS}${b64encode(salt).decode()}${b64encode(hashed).decode()}\n"
+    return f"{machine}:$7${_ROUNDS}${b64encode(salt).decode()}${b64encode(hashed).decode()}\n"
 
 
 def replace_if_changed(path: Path, text: str) -> bool:
@@ -61,12 +63,12 @@ class BrokerFile:
     """Keeps `path` equal to the machines that may connect, and tells the broker whose pid stands in `pid_file`."""
 
     database: Database
-    server_secret: bytes = field(repr=False)
+    credentials: Credentials
     path: Path
     pid_file: Path | None = None
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     # Deriving a line costs four hashes; ten thousand machines would pay that at every round.
-    _lines: dict[tuple[str, int], str] = field(default_factory=dict, repr=False)
+    _lines: dict[tuple[MachineId, int], str] = field(default_factory=dict, repr=False)
 
     @property
     def changed(self) -> Callable[[], None]:
@@ -87,19 +89,18 @@ class BrokerFile:
     async def refresh(self) -> bool:
         """Make the file equal to the database now; whether it had to be changed."""
         async with self.database.look() as work:
-            credentials = await valid_credentials(work, self.server_secret)
-        text = self._text(credentials)
+            trusted = await trusted_machines(work)
+        text = self._text(trusted)
         changed = await asyncio.to_thread(replace_if_changed, self.path, text)
         if changed:
             log.info("%s: %d machines may connect", self.path, len(self._lines))
             self._tell_broker()
         return changed
 
-    def _text(self, credentials: Iterable[Credential]) -> str:
+    def _text(self, trusted: Iterable[tuple[MachineId, int]]) -> str:
         known, self._lines = self._lines, {}
-        for credential in credentials:
-            key = (credential.machine, credential.version)
-            self._lines[key] = known.get(key) or password_line(credential)
+        for key in trusted:
+            self._lines[key] = known.get(key) or password_line(key[0], self.credentials.keys(*key).mqtt_password)
         return "".join(self._lines.values())
 
     def _tell_broker(self) -> None:

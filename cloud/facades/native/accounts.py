@@ -219,7 +219,7 @@ OPERATIONS = (
         "POST", "/me/password", "signed_in", change_password, changes="password.change", transacted=False, limited=True
     ),
     Operation("GET", "/users", P.USERS_READ, list_users),
-    Operation("POST", "/users", P.USERS_MANAGE, add_user, changes="user.add", created=True, transacted=False),
+    Operation("POST", "/users", P.USERS_MANAGE, add_user, changes="user.add", success=201, transacted=False),
     Operation("PATCH", "/users/{user}", P.USERS_MANAGE, change_user, changes="user.change"),
     Operation(
         "POST",
@@ -230,6 +230,6 @@ OPERATIONS = (
         transacted=False,
     ),
     Operation("GET", "/tenants", P.TENANTS_MANAGE, list_tenants, transacted=False),
-    Operation("POST", "/tenants", P.TENANTS_MANAGE, open_tenant, changes="tenant.open", created=True, transacted=False),
+    Operation("POST", "/tenants", P.TENANTS_MANAGE, open_tenant, changes="tenant.open", success=201, transacted=False),
     Operation("GET", "/audit", P.AUDIT_READ, list_audit),
 )

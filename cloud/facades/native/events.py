@@ -30,6 +30,8 @@ async def stream_events(call: Call[Nothing, EventFilter]) -> AsyncIterator[Serve
     """
     after = await _start(call)
     with STREAMS.track_inprogress():
+        # Sent at once, so that the client knows that the stream stands before anything happens.
+        yield ServerSentEvent(comment=f"what comes after {after}")
         while not call.parts.watch.closed:
             async with call.parts.database.look(tenant=call.tenant) as work:
                 # The token may have been revoked, or its owner's role changed, since the stream began.

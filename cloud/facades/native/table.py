@@ -6,7 +6,7 @@ from fastapi.security import HTTPBearer
 from starlette.requests import Request
 
 from cloud.facades.dialect import Dialect
-from cloud.facades.native import accounts, events
+from cloud.facades.native import accounts, catalog, events, machines, members, orders, tickets
 from cloud.facades.native.problems import declared, tell
 
 
@@ -19,7 +19,15 @@ def token_of(request: Request) -> str | None:
 NATIVE = Dialect(
     name="native",
     prefix="/api/v1",
-    operations=(*accounts.OPERATIONS, *events.OPERATIONS),
+    operations=(
+        *accounts.OPERATIONS,
+        *machines.OPERATIONS,
+        *catalog.OPERATIONS,
+        *members.OPERATIONS,
+        *orders.OPERATIONS,
+        *tickets.OPERATIONS,
+        *events.OPERATIONS,
+    ),
     token_of=token_of,
     tell=tell,
     declared_errors=declared,
