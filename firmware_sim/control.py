@@ -110,15 +110,13 @@ class ControlServer:
         if not isinstance(act, str) or act not in ON_MACHINE:
             raise ValueError(f"do = {act!r}, expected one of truth, faults, stop, {', '.join(ON_MACHINE)}")
         running = self._world.machine(request.get("machine"))
-        result = ON_MACHINE[act](running.act(), request)
-        running.settle()
+        result = ON_MACHINE[act](running.catch_up(), request)
+        running.catch_up()
         return result
 
 
 def _truth(world: World) -> Result:
-    machines = {name: truth(running.act().machine) for name, running in world.machines.items()}
-    for running in world.machines.values():
-        running.settle()
+    machines = {name: truth(running.catch_up().machine) for name, running in world.machines.items()}
     return {"machines": machines, "totals": total(machine["totals"] for machine in machines.values())}
 
 

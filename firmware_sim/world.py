@@ -40,18 +40,14 @@ class Running:
         if self.door is not None:
             self.door.unlink(missing_ok=True)
 
-    def act(self) -> Self:
-        """Bring the machine to this moment before something is done to it; call `settle` after."""
+    def catch_up(self) -> Self:
+        """Bring the machine to this moment: before something is done to it, and after, to wait for what that caused."""
         self._pace.catch_up()
         return self
 
-    def settle(self) -> None:
-        """Wait for what was just caused."""
-        self._pace.catch_up()
-
     def _heard(self, data: bytes) -> None:
-        self.act().machine.line.receive(data)
-        self.settle()
+        self.catch_up().machine.line.receive(data)
+        self.catch_up()
 
     def _follow_plug(self, connected: bool) -> None:
         if connected:
@@ -116,7 +112,7 @@ class World:
         if not isinstance(preset, str) or preset not in PRESETS:
             raise ValueError(f"preset = {preset!r}, expected one of {', '.join(PRESETS)}")
         for running in self.machines.values():
-            running.act().machine.set_rates(PRESETS[preset])
+            running.catch_up().machine.set_rates(PRESETS[preset])
             if preset == "none":
                 running.machine.mend()
-            running.settle()
+            running.catch_up()

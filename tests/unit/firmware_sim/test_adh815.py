@@ -281,7 +281,7 @@ def test_noise_without_end_is_bounded_and_forgotten() -> None:
     assert bench.send(golden("poll, board 1")) == golden("poll reply: idle")
 
 
-# --- the state machine ---------------------------------------------------------------------------------------------
+# --- the state machine -------------------------------------------------------------------------------------------
 
 
 def test_the_table_has_no_other_edge() -> None:
@@ -340,7 +340,7 @@ def test_the_mode_byte_survives_a_restart_unless_the_board_forgets_it() -> None:
         assert bench.ask(1, 0x20)[2] == expected
 
 
-# --- the drop sensor -------------------------------------------------------------------------------------------------
+# --- the drop sensor -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -368,7 +368,7 @@ def test_a_product_seen_early_ends_the_run_with_the_motor() -> None:
     bench = Bench(mode=0x80)
     bench.ask(1, 0x05, 10)
     bench.board.drop_seen()
-    assert bench.board.state is State.DISPENSING, "the motor still turns home"
+    assert bench.board.state.name == "DISPENSING", "the motor still turns home"
     bench.wiring.stop(GOOD)
     assert bench.board.state is State.FINISHED
 
@@ -389,7 +389,7 @@ def test_a_blocked_eye_shows_only_while_idle_and_watched() -> None:
     assert bench.send(golden("poll, board 1")) == golden("poll reply: dispensing")
 
 
-# --- the rest --------------------------------------------------------------------------------------------------------
+# --- the rest ------------------------------------------------------------------------------------------------------
 
 
 def test_the_door_is_reported() -> None:
