@@ -112,6 +112,10 @@ class _Slave:
         self.latency_ms_max = max(self.latency_ms_max, latency_ms)
         self.answered += 1
 
+    def note_late_answer(self) -> None:
+        self.breaker.answered()
+        self.late += 1
+
     def note_silence(self, now_ms: int) -> None:
         self.breaker.silent(now_ms)
         self.silent += 1
@@ -149,6 +153,7 @@ class Line:
         LinkDown when the port went away. A silent board is first asked something harmless.
         """
         self._peers[peer.slave] = peer
+        self._listen(peer, 0)  # a late answer shows that its board lives
         breaker = self._slave(peer.slave).breaker
         now = self._clock.mono_ms()
         match breaker.state(now):
@@ -194,7 +199,6 @@ class Line:
 
     def _make_unambiguous(self, peer: Peer[R], ask: Ask, not_after_mono_ms: int) -> None:
         """Return once nobody owes an answer that could be taken for the one to `ask`."""
-        self._listen(peer, 0)
         while debt := self._owed.blocking(ask.kinds, self._clock.mono_ms()):
             debtor = self._peers[debt.slave]
             try:
@@ -259,7 +263,7 @@ class Line:
             elif debt is awaited:
                 answer = reply
             else:
-                self._slave(debt.slave).late += 1
+                self._slave(debt.slave).note_late_answer()
         return answer
 
     def _slave(self, slave: int) -> _Slave:

@@ -1,0 +1,1 @@
+"""The line: order, deadlines, silence, noise and late answers."""
