@@ -111,7 +111,7 @@ def run(tier: Tier, left_s: float) -> Counts:
             process.wait()
             return Counts(error=1)
         counts = read_counts(report)
-    if code != 0 and not (counts.failed or counts.error):
+    if (code != 0 or counts.passed == 0) and not (counts.failed or counts.skipped or counts.error):
         counts.error += 1
     return counts
 
