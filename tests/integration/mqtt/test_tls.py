@@ -14,7 +14,6 @@ from shared.clock import WALL_FLOOR_MS, Clock, ManualClock
 from shared.mqtt import Disconnected, MqttAddress, TlsFiles
 from tests.brokers import mosquitto
 
-
 NEW_KEY = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
 
 
