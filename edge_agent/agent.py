@@ -144,13 +144,19 @@ async def build(settings: Settings, clock: Clock) -> AsyncIterator[Agent]:
 
 
 async def run(settings: Settings, clock: Clock, stop: asyncio.Event) -> None:
-    """Run the agent until `stop` is set; what has begun is finished first."""
-    systemd, progress = Systemd(), Progress(clock)
+    """Run the agent of one machine until `stop` is set; what has begun is finished first."""
+    async with build(settings, clock) as agent:
+        await run_built(agent, stop)
+
+
+async def run_built(agent: Agent, stop: asyncio.Event) -> None:
+    """Run all loops of a built agent until `stop` is set."""
+    systemd, progress = Systemd(), Progress(agent.clock)
     try:
-        async with build(settings, clock) as agent, asyncio.TaskGroup() as tasks:
+        async with asyncio.TaskGroup() as tasks:
             for name, work in _loops(agent, progress).items():
                 tasks.create_task(work, name=name)
-            tasks.create_task(watch_progress(progress, systemd, clock), name="watchdog")
+            tasks.create_task(watch_progress(progress, systemd, agent.clock), name="watchdog")
             tasks.create_task(_end(agent, stop, systemd), name="end")
             systemd.ready()
             log.info("machine %s, epoch %s: running", agent.ledger.machine, agent.ledger.epoch)

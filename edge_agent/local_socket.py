@@ -139,6 +139,7 @@ class LocalSocket:
         except OSError as error:
             raise SettingsWrong(f"{self._path}: the local socket cannot be opened: {error.strerror}") from error
         listener.setblocking(False)
+        listener.listen(CONNECTIONS_MAX)
         return listener
 
     def _may_call(self, caller: Caller) -> bool:

@@ -34,11 +34,11 @@ FailReason = Literal[
     "not_selling",  # the machine may not sell now: door open, temperature, disk, no configuration
     "refused",  # the board does not have such a motor
     "never_began",  # the board proves that the motor never turned
-    "jam",  # over-current or no stop signal, and the drop sensor saw nothing
+    "jam",  # over-current before the spiral can have let anything go
     "open_motor",  # no current: motor absent or wire broken
 ]
 UnknownReason = Literal[
-    "nothing_seen",  # the motor turned as it should and the drop sensor saw nothing: an empty spiral or a blind sensor
+    "nothing_seen",  # the motor may have turned far enough, the drop sensor saw nothing: it may be blind
     "board_reset",  # the board lost its memory between start and result
     "board_silent",  # the board did not answer until the deadline
     "no_proof",  # idle after a start whose answer was lost, and the board cannot prove that it never began

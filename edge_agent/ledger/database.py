@@ -45,17 +45,25 @@ class LedgerDatabase:
     `written` is set after every write; who waits for news clears it.
     """
 
-    def __init__(self, path: Path, clock: Clock, reserve_bytes: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock,
+        reserve: Reserve,
+        lock: int,
+        thread: aiosqlite.Connection,
+        conn: sqlite3.Connection,
+    ) -> None:
         """Use `open`."""
         self._path = path
         self._clock = clock
-        self._reserve = Reserve(path.with_name(path.name + ".reserve"), reserve_bytes)
-        self._commits = 0  # since the last checkpoint
-        self._failure: AgentError | None = None
-        self._lock = -1
-        self._conn: sqlite3.Connection
-        self._thread: aiosqlite.Connection
+        self._reserve = reserve
+        self._lock = lock
+        self._thread = thread
+        self._conn = conn
         self._stream: outbox.StreamIdentity
+        self._failure: AgentError | None = None
+        self._commits = 0  # since the last checkpoint
         self.written = asyncio.Event()
 
     @classmethod
@@ -72,24 +80,23 @@ class LedgerDatabase:
 
         Raises `LedgerRefused` when another process has it, or it belongs to newer software or another machine.
         """
-        database = cls(path, clock, reserve_bytes)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        database._lock = _take_lock(path)
+        lock = _take_lock(path)
+        # aiosqlite lends its thread. Opening is a job on it like any other, because a thread whose own connection fails
+        # to open cannot be waited for.
+        thread = await aiosqlite.connect(":memory:")
         try:
-
-            def connect() -> sqlite3.Connection:
-                database._conn = open_ledger(path, machine=machine, clock=clock, software=software)
-                return database._conn
-
-            database._thread = aiosqlite.Connection(connect, iter_chunk_size=64)
-            await database._thread
-            stream = await database.read(outbox.identity)
-            assert stream is not None
-            database._stream = stream
-            database._reserve.hold()
+            reserve = Reserve(path.with_name(path.name + ".reserve"), reserve_bytes)
+            reserve.hold()
+            conn = await _on_thread(thread, lambda: open_ledger(path, machine=machine, clock=clock, software=software))
         except BaseException:
-            os.close(database._lock)
+            await thread.close()
+            os.close(lock)
             raise
+        database = cls(path, clock, reserve, lock, thread, conn)
+        stream = await database.read(outbox.identity)
+        assert stream is not None, "opening checks it"
+        database._stream = stream
         return database
 
     async def __aenter__(self) -> Self:
@@ -126,17 +133,17 @@ class LedgerDatabase:
         time when the first found the disk full. Raises `DiskShort`, `LedgerUnsafe` or `LedgerDamaged`.
         """
         try:
-            return await self._on_thread(lambda: self._transact(change, outcome))
+            return await _on_thread(self._thread, lambda: self._transact(change, outcome))
         except asyncio.CancelledError:
             # The thread works in order: when it comes to nothing, the transaction before has ended.
-            await self._on_thread(lambda: None)
+            await _on_thread(self._thread, lambda: None)
             raise
         finally:
             self.written.set()
 
     async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """Run `query` between transactions; one that writes is a mistake and raises `AssertionError`."""
-        return await self._on_thread(lambda: self._look(query))
+        return await _on_thread(self._thread, lambda: self._look(query))
 
     async def room(self) -> Room:
         """Whether disk and outbox have room for another sale."""
@@ -153,7 +160,7 @@ class LedgerDatabase:
     async def tidy(self) -> None:
         """Housekeeping for an idle minute: forget what is old enough, copy the log, make the reserve again."""
         await self.write(lambda conn: (outbox.prune(conn, self._clock), inbox.prune(conn, self._clock)))
-        await self._on_thread(lambda: self._guarded(self._checkpoint))
+        await _on_thread(self._thread, lambda: self._guarded(self._checkpoint))
         self._reserve.hold()
 
     async def integrity_check(self) -> list[str]:
@@ -177,15 +184,10 @@ class LedgerDatabase:
     async def close(self) -> None:
         """Finish what is queued, let go of the file."""
         try:
-            await self._thread.close()
+            await _on_thread(self._thread, self._conn.close)
         finally:
+            await self._thread.close()
             os.close(self._lock)
-
-    async def _on_thread(self, job: Callable[[], T]) -> T:
-        # aiosqlite has no public way to run a function on its thread; its version is pinned, and a test fails if this
-        # one goes away.
-        result: T = await self._thread._execute(job)  # type: ignore[no-untyped-call]
-        return result
 
     # --- below: on aiosqlite's thread ---
 
@@ -247,6 +249,13 @@ class LedgerDatabase:
             condemn(self._path, findings)
         except OSError as error:
             raise LedgerUnsafe(f"{self._path}: damaged ({findings}), and the disk will not note it: {error}") from error
+
+
+async def _on_thread(thread: aiosqlite.Connection, job: Callable[[], T]) -> T:
+    # aiosqlite has no public way to run a function on its thread; its version is pinned, and a test fails if this one
+    # goes away.
+    result: T = await thread._execute(job)  # type: ignore[no-untyped-call]
+    return result
 
 
 def _in_transaction(conn: sqlite3.Connection, change: Callable[[sqlite3.Connection], T]) -> T:

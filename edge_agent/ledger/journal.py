@@ -321,6 +321,18 @@ def missed_drops(conn: sqlite3.Connection, board: int) -> int:
     return missed
 
 
+def runs_of_motor(conn: sqlite3.Connection, board: int, motor: int, limit: int) -> list[tuple[BoardResult | None, int]]:
+    """Result and run time (ms) of the last closed attempts of one motor, newest first; no result when none was read.
+
+    An attempt that never began says nothing about the motor and is left out.
+    """
+    return conn.execute(
+        "SELECT result, run_time_ms FROM attempts WHERE board = ? AND motor = ? AND outcome IS NOT NULL"
+        " AND (result IS NOT NULL OR outcome <> 'failed') ORDER BY txn DESC LIMIT ?",
+        (board, motor, limit),
+    ).fetchall()
+
+
 def last_run(conn: sqlite3.Connection, board: int) -> int | None:
     """The motor of the last attempt that is known to have turned on `board`: the board itself reported its end."""
     row = conn.execute(

@@ -106,6 +106,8 @@ def _open_sound(path: Path, machine: MachineId) -> sqlite3.Connection:
     """Open an existing ledger; raises `LedgerDamaged` unless every check passes."""
     if broken := wal.lost_commits(_beside(path, "-wal")):
         raise LedgerDamaged(str(path), broken)
+    if path.stat().st_size == 0:  # SQLite would take it for a new one
+        raise LedgerDamaged(str(path), "the file is empty")
     conn = _connect(path)
     try:
         # Every commit is on the disk before anything moves or is acknowledged.

@@ -7,15 +7,18 @@ only a person opens it again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from shared.messages import AisleConfig, FailReason, MachineConfig, UnknownReason
+from shared.messages import AisleConfig, BoardResult, FailReason, MachineConfig, UnknownReason
 
 # A customer waits at most three turns (about ten seconds); more attempts only wear out a jammed spiral.
 ATTEMPTS_MAX: Final = 3
 ATTEMPTS_PER_AISLE_MAX: Final = 2
+
+# The shortest time in which a spiral motor can vend at all (Coinco LF80 manual).
+MINIMUM_VEND_MS: Final = 900
 
 # Two drops missed in a row by one board's sensor are no accident: the sensor is taken to be blind.
 MISSED_DROPS_MAX: Final = 2
@@ -95,6 +98,26 @@ def closing_reason(fail: FailReason | None, unknown: UnknownReason | None) -> st
     if unknown in _CLOSING_RIDDLES:
         return unknown
     return None
+
+
+def stall_proof_ms(newest_first: Sequence[tuple[BoardResult | None, int]]) -> int | None:
+    """Before which run time an over-current of this motor proves that it let nothing go; None when none proves it.
+
+    `newest_first`: result and run time of the motor's earlier runs. A spiral gives its product in the second half of
+    its turn, so a stall in the first half proves it, counted from home: what earlier runs that did not end at home
+    have wound already is taken off. How long a turn takes is the motor's own history; without one, no vend is shorter
+    than `MINIMUM_VEND_MS`. After a run without a result nobody knows where the spiral stands.
+    """
+    wound_ms = 0
+    for result, run_time_ms in newest_first:
+        if result is None:
+            return None
+        if result == "ok":
+            break
+        wound_ms += run_time_ms
+    turns = sorted(run_time_ms for result, run_time_ms in newest_first if result == "ok")
+    proof_ms = max(turns[len(turns) // 2] // 2, MINIMUM_VEND_MS) if turns else MINIMUM_VEND_MS
+    return max(0, proof_ms - wound_ms)
 
 
 def _fullest_twin(shelf: Shelf, aisle: AisleConfig, excluded: Collection[str]) -> AisleConfig | None:

@@ -34,11 +34,11 @@ class VendLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Sensor:
-    """What is known of the drop sensor. suspect: it missed a drop the last time the motor was fine."""
+class Evidence:
+    """How to weigh what the board will say: see `transitions.judge`."""
 
-    expected: bool
-    suspect: bool
+    sensor_expected: bool
+    stall_proof_ms: int | None
 
 
 _OUTCOMES: Final[dict[State, Literal["delivered", "failed", "unknown"]]] = {
@@ -81,14 +81,14 @@ class AttemptRun:
         *,
         motors: AisleMotors | None,
         plan: AttemptPlan,
-        sensor: Sensor,
+        evidence: Evidence,
         clock: Clock,
         limits: VendLimits,
         not_after_mono_ms: int,
     ) -> None:
         self._motors = motors
         self._plan = plan
-        self._sensor = sensor
+        self._evidence = evidence
         self._clock = clock
         self._limits = limits
         self._not_after_mono_ms = not_after_mono_ms
@@ -143,8 +143,8 @@ class AttemptRun:
             last_motor_before=self._plan.last_motor_before or 0,
             remembers_last_motor=self._motors.proof.remembers_last_motor,
             accepted=state is State.TURNING,
-            sensor_expected=self._sensor.expected,
-            sensor_suspect=self._sensor.suspect,
+            sensor_expected=self._evidence.sensor_expected,
+            stall_proof_ms=self._evidence.stall_proof_ms,
         )
 
     def _patience_ended(self) -> bool:

@@ -29,7 +29,7 @@ from edge_agent.ledger.database import LedgerDatabase
 from edge_agent.ledger.journal import AttemptPlan, OpenOrder, Sale
 from edge_agent.vend import aisles
 from edge_agent.vend.aisles import NoAisle, Shelf
-from edge_agent.vend.attempt import LINE_TROUBLE, AttemptRun, Sensor, VendLimits, Verdict
+from edge_agent.vend.attempt import LINE_TROUBLE, AttemptRun, Evidence, VendLimits, Verdict
 from edge_agent.vend.transitions import State
 from shared.clock import Clock
 from shared.ids import AisleId
@@ -48,6 +48,9 @@ VendEnd = VendDelivered | VendFailed | VendUnknown
 
 # The fault that takes a board out of service until a person has looked at its drop sensor.
 BLIND_SENSOR = "drop_sensor"
+
+# The turn time of a motor is the median of its last good runs; more of them would hide a motor that grows weak.
+RUNS_REMEMBERED = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +158,13 @@ class Vending:
         return Ready(aisle=aisle, last_motor=status.last_motor)
 
     async def _attempt(self, plan: AttemptPlan, sensor_expected: bool, state: State, not_after_mono_ms: int) -> Verdict:
-        missed = await self._ledger.read(lambda conn: journal.missed_drops(conn, plan.board))
+        history = await self._ledger.read(
+            lambda conn: journal.runs_of_motor(conn, plan.board, plan.motor, RUNS_REMEMBERED)
+        )
         run = AttemptRun(
             motors=self._boards.get(plan.board),
             plan=plan,
-            sensor=Sensor(expected=sensor_expected, suspect=missed > 0),
+            evidence=Evidence(sensor_expected, aisles.stall_proof_ms(history)),
             clock=self._clock,
             limits=self._limits,
             not_after_mono_ms=not_after_mono_ms,

@@ -20,16 +20,18 @@ Two rules keep the motor from turning twice:
 The events are what a board can say (`read_status`), what the line can do to a start, and one clock: `gave_up`, when
 the board stayed silent for as long as we are willing to wait for its latched result.
 
-A verdict on a finished run (`judge`) weighs the motor's result against the drop sensor:
+A verdict on a finished run (`judge`) weighs the motor against the drop sensor. A drop that was seen is proof of delivery.
+A drop that was not seen proves nothing: a blind sensor looks exactly like a spiral that let nothing go. What does prove
+that nothing fell is the motor:
 
     sensor saw a drop                          delivered, whatever the motor says
-    open circuit, nothing seen                 failed: a motor without current did not turn
-    over-current or no stop signal, nothing    failed: the spiral stalled before it let go ... unless the sensor is
-                                               suspect (it missed a drop before), then unknown
-    motor fine, nothing seen                   unknown: an empty spiral and a blind sensor look the same
-    detection off, motor fine                  delivered on the motor's word
-    detection off, open circuit                failed
+    open circuit                               failed: a motor without current does not turn
+    over-current before the spiral can open    failed: it stalled too early to let go (`stall_proof_ms`)
+    anything else, nothing seen                unknown: the motor may have gone far enough, and nobody saw
+    detection off, motor fine                  delivered on the motor's word: the owner chose to have no other
     detection off, other motor fault           unknown: nobody saw how far the spiral came
+
+So a second motor turns for one order only after the first was proven to have delivered nothing (I1, I5).
 """
 
 from __future__ import annotations
@@ -128,22 +130,26 @@ def read_start_answer(answer: StartAnswer) -> Seen:
     return Seen(Event.REFUSED, fail_reason="refused" if answer == "invalid_motor" else "never_began")
 
 
-def judge(run: BoardFinished, *, sensor_expected: bool, sensor_suspect: bool) -> Seen:
-    """The verdict on our finished run; the table is in this file's essay."""
+def judge(run: BoardFinished, *, sensor_expected: bool, stall_proof_ms: int | None) -> Seen:
+    """The verdict on our finished run; the table is in this file's essay.
+
+    `stall_proof_ms`: an over-current sooner than this after the start proves that nothing was let go; None when the
+    spiral may not have stood at home, so that no run time proves anything.
+    """
     if run.drop_seen:
         return Seen(Event.SAW_DROP)
     if run.fault == "open":
         return Seen(Event.SAW_FAILURE, fail_reason="open_motor")
-    if run.drop_seen is None:
-        if sensor_expected:
-            # The board was told to watch for a drop and did not: it was reset, and nobody looked.
-            return Seen(Event.SAW_RIDDLE, unknown_reason="board_reset")
-        if run.fault is None:
-            return Seen(Event.SAW_DROP)
-        return Seen(Event.SAW_RIDDLE, unknown_reason="motor_fault")
-    if run.fault is None or sensor_suspect:
+    if run.fault == "over_current" and stall_proof_ms is not None and run.run_time_ms < stall_proof_ms:
+        return Seen(Event.SAW_FAILURE, fail_reason="jam")
+    if run.drop_seen is not None:
         return Seen(Event.SAW_RIDDLE, unknown_reason="nothing_seen")
-    return Seen(Event.SAW_FAILURE, fail_reason="jam")
+    if sensor_expected:
+        # The board was told to watch for a drop and did not: it was reset, and nobody looked.
+        return Seen(Event.SAW_RIDDLE, unknown_reason="board_reset")
+    if run.fault is None:
+        return Seen(Event.SAW_DROP)
+    return Seen(Event.SAW_RIDDLE, unknown_reason="motor_fault")
 
 
 def read_status(
@@ -154,7 +160,7 @@ def read_status(
     remembers_last_motor: bool,
     accepted: bool,
     sensor_expected: bool,
-    sensor_suspect: bool,
+    stall_proof_ms: int | None,
 ) -> Seen:
     """What a board's status means for our run of `motor`.
 
@@ -169,7 +175,7 @@ def read_status(
             return Seen(Event.SAW_IDLE, unknown_reason=lost)
         case BoardFinished():
             if status.motor == motor:
-                return judge(status, sensor_expected=sensor_expected, sensor_suspect=sensor_suspect)
+                return judge(status, sensor_expected=sensor_expected, stall_proof_ms=stall_proof_ms)
             return Seen(Event.SAW_IDLE, unknown_reason=lost)
         case BoardIdle():
             proves = remembers_last_motor and status.last_motor == last_motor_before != motor and last_motor_before != 0

@@ -94,7 +94,9 @@ class ScriptedBoard:
             raise error
 
 
-def run_of(motor: int, fault: MotorFault | None = None, *, drop: bool | None = True) -> BoardFinished:
+def run_of(
+    motor: int, fault: MotorFault | None = None, *, drop: bool | None = True, run_time_ms: int = 2900
+) -> BoardFinished:
     """What a finished run of `motor` looks like."""
     return BoardFinished(
         motor=motor,
@@ -102,7 +104,7 @@ def run_of(motor: int, fault: MotorFault | None = None, *, drop: bool | None = T
         drop_seen=drop,
         max_current_ma=420,
         avg_current_ma=180,
-        run_time_ms=2900,
+        run_time_ms=run_time_ms,
         temperature_c=6,
     )
 

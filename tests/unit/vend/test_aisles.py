@@ -2,8 +2,8 @@
 
 import pytest
 
-from edge_agent.vend.aisles import ATTEMPTS_MAX, NoAisle, Shelf, choose, choose_again, closing_reason
-from shared.messages import AisleConfig, MachineConfig
+from edge_agent.vend.aisles import MINIMUM_VEND_MS, NoAisle, Shelf, choose, choose_again, closing_reason, stall_proof_ms
+from shared.messages import AisleConfig, BoardResult, MachineConfig
 
 
 def aisle(name: str, motor: int, goods: str = "cola", *, board: int = 1, for_sale: bool = True) -> AisleConfig:
@@ -51,7 +51,6 @@ def test_a_jam_is_tried_once_more_then_on_twins_then_given_up() -> None:
     assert choose_again(stocked, A, "jam", ["A1"]) == A
     assert choose_again(stocked, A, "jam", ["A1", "A1"]) == C
     assert choose_again(stocked, C, "jam", ["A1", "A1", "B1"]) is None
-    assert ATTEMPTS_MAX == 3
 
 
 def test_an_open_motor_is_not_tried_again_but_its_twin_is() -> None:
@@ -79,3 +78,24 @@ def test_a_board_that_refuses_or_never_began_is_not_tried_again() -> None:
 )
 def test_only_what_speaks_of_the_spiral_closes_an_aisle(fail: str, unknown: str, reason: str | None) -> None:
     assert closing_reason(fail, unknown) == reason  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("history", "proof"),
+    [
+        ([], MINIMUM_VEND_MS),
+        ([("ok", 3000)], 1500),
+        ([("ok", 2800), ("ok", 3000), ("ok", 9000)], 1500),  # the median
+        ([("ok", 1000)], MINIMUM_VEND_MS),
+        ([("over_current", 700), ("ok", 3000)], 800),  # what was wound already is taken off
+        ([("over_current", 700), ("over_current", 900), ("ok", 3000)], 0),
+        ([("over_current", 700)], MINIMUM_VEND_MS - 700),
+        ([(None, 0), ("ok", 3000)], None),  # nobody knows where the spiral stands
+        ([("open", 200), (None, 0), ("ok", 3000)], None),
+        ([("ok", 3000), (None, 0)], 1500),  # a good run ends at home
+    ],
+)
+def test_a_stall_proves_something_only_before_the_spiral_can_open(
+    history: list[tuple[BoardResult | None, int]], proof: int | None
+) -> None:
+    assert stall_proof_ms(history) == proof

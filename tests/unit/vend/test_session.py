@@ -111,6 +111,11 @@ async def test_intent_is_on_disk_before_the_start_and_the_outcome_before_the_ack
     assert seen == ["start: open", "acknowledge: delivered"]
 
 
+def jam(motor: int, run_time_ms: int = 300) -> BoardFinished:
+    """A stall that is too early for anything to have fallen."""
+    return run_of(motor, "over_current", drop=False, run_time_ms=run_time_ms)
+
+
 async def test_over_current_with_a_drop_is_delivered(world: World) -> None:
     end = await world.vend(run_of(5, "over_current"))
     assert isinstance(end, VendDelivered)
@@ -119,7 +124,7 @@ async def test_over_current_with_a_drop_is_delivered(world: World) -> None:
 
 async def test_jam_is_tried_again_and_then_on_the_fullest_twin(world: World) -> None:
     world.two.runs = [run_of(1)]
-    end = await world.vend(run_of(5, "over_current", drop=False), run_of(5, "no_stop_signal", drop=False))
+    end = await world.vend(jam(5), jam(5))
     assert isinstance(end, VendDelivered)
     assert [(attempt.aisle, attempt.outcome) for attempt in end.attempts] == [
         ("A1", "failed"),
@@ -133,8 +138,8 @@ async def test_jam_is_tried_again_and_then_on_the_fullest_twin(world: World) -> 
 
 
 async def test_jam_everywhere_is_refunded(world: World) -> None:
-    world.two.runs = [run_of(1, "over_current", drop=False)]
-    end = await world.vend(run_of(5, "over_current", drop=False), run_of(5, "over_current", drop=False))
+    world.two.runs = [jam(1)]
+    end = await world.vend(jam(5), jam(5))
     assert isinstance(end, VendFailed)
     assert (end.reason, len(end.attempts)) == ("jam", 3)
     assert await world.on_hand("A1") == (3, 0)
@@ -168,11 +173,17 @@ async def test_two_missed_drops_in_a_row_take_the_board_out_of_service(world: Wo
     assert (end.aisle, type(end)) == ("B1", VendDelivered)
 
 
-async def test_a_jam_under_a_suspect_sensor_proves_nothing(world: World) -> None:
-    await world.vend(run_of(5, drop=False), order="o1")
-    end = await world.vend(run_of(9, "over_current", drop=False), order="o2", aisle="T1", goods="tea")
+async def test_a_late_stall_with_nothing_seen_is_for_a_person(world: World) -> None:
+    end = await world.vend(run_of(5, "over_current", drop=False))
     assert isinstance(end, VendUnknown)
-    assert world.one.starts == [5, 9]
+    assert (end.reason, world.one.starts) == ("nothing_seen", [5])
+
+
+async def test_a_second_stall_counts_from_home(world: World) -> None:
+    end = await world.vend(jam(5, 500), jam(5, 500))
+    assert isinstance(end, VendUnknown)  # together they may have come far enough
+    assert world.one.starts == [5, 5]
+    assert world.two.starts == []
 
 
 async def test_board_reset_while_turning_is_for_a_person(world: World) -> None:

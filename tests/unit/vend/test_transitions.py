@@ -48,39 +48,46 @@ def test_every_open_state_can_reach_an_end() -> None:
         assert reached & ENDS, state
 
 
-def finished(fault: MotorFault | None = None, *, drop: bool | None = True, motor: int = 5) -> BoardFinished:
+def finished(
+    fault: MotorFault | None = None, *, drop: bool | None = True, motor: int = 5, run_time_ms: int = 2900
+) -> BoardFinished:
     return BoardFinished(
         motor=motor,
         fault=fault,
         drop_seen=drop,
         max_current_ma=420,
         avg_current_ma=180,
-        run_time_ms=2900,
+        run_time_ms=run_time_ms,
         temperature_c=6,
     )
 
 
+EARLY, LATE = 800, 1600
+PROOF_MS = 1450
+
+
 @pytest.mark.parametrize(
-    ("run", "expected", "suspect", "event", "reason"),
+    ("run", "expected", "proof_ms", "event", "reason"),
     [
-        (finished(), True, False, Event.SAW_DROP, None),
-        (finished("over_current"), True, False, Event.SAW_DROP, None),
-        (finished("no_stop_signal"), True, True, Event.SAW_DROP, None),
-        (finished("open", drop=False), True, False, Event.SAW_FAILURE, "open_motor"),
-        (finished("open", drop=False), True, True, Event.SAW_FAILURE, "open_motor"),
-        (finished("over_current", drop=False), True, False, Event.SAW_FAILURE, "jam"),
-        (finished("no_stop_signal", drop=False), True, False, Event.SAW_FAILURE, "jam"),
-        (finished("over_current", drop=False), True, True, Event.SAW_RIDDLE, "nothing_seen"),
-        (finished(drop=False), True, False, Event.SAW_RIDDLE, "nothing_seen"),
-        (finished(drop=None), True, False, Event.SAW_RIDDLE, "board_reset"),
-        (finished(drop=None), False, False, Event.SAW_DROP, None),
-        (finished("open", drop=None), False, False, Event.SAW_FAILURE, "open_motor"),
-        (finished("over_current", drop=None), False, False, Event.SAW_RIDDLE, "motor_fault"),
-        (finished("no_stop_signal", drop=None), False, False, Event.SAW_RIDDLE, "motor_fault"),
+        (finished(), True, PROOF_MS, Event.SAW_DROP, None),
+        (finished("over_current"), True, PROOF_MS, Event.SAW_DROP, None),
+        (finished("no_stop_signal"), True, None, Event.SAW_DROP, None),
+        (finished("open", drop=False), True, None, Event.SAW_FAILURE, "open_motor"),
+        (finished("over_current", drop=False, run_time_ms=EARLY), True, PROOF_MS, Event.SAW_FAILURE, "jam"),
+        (finished("over_current", drop=False, run_time_ms=LATE), True, PROOF_MS, Event.SAW_RIDDLE, "nothing_seen"),
+        (finished("over_current", drop=False, run_time_ms=EARLY), True, None, Event.SAW_RIDDLE, "nothing_seen"),
+        (finished("no_stop_signal", drop=False), True, PROOF_MS, Event.SAW_RIDDLE, "nothing_seen"),
+        (finished(drop=False), True, PROOF_MS, Event.SAW_RIDDLE, "nothing_seen"),
+        (finished(drop=None), True, PROOF_MS, Event.SAW_RIDDLE, "board_reset"),
+        (finished(drop=None), False, PROOF_MS, Event.SAW_DROP, None),
+        (finished("open", drop=None), False, PROOF_MS, Event.SAW_FAILURE, "open_motor"),
+        (finished("over_current", drop=None, run_time_ms=EARLY), False, PROOF_MS, Event.SAW_FAILURE, "jam"),
+        (finished("over_current", drop=None, run_time_ms=LATE), False, PROOF_MS, Event.SAW_RIDDLE, "motor_fault"),
+        (finished("no_stop_signal", drop=None), False, PROOF_MS, Event.SAW_RIDDLE, "motor_fault"),
     ],
 )
-def test_verdict(run: BoardFinished, expected: bool, suspect: bool, event: Event, reason: str | None) -> None:
-    seen = judge(run, sensor_expected=expected, sensor_suspect=suspect)
+def test_verdict(run: BoardFinished, expected: bool, proof_ms: int | None, event: Event, reason: str | None) -> None:
+    seen = judge(run, sensor_expected=expected, stall_proof_ms=proof_ms)
     assert seen.event is event
     assert (seen.fail_reason or seen.unknown_reason) == reason
 
@@ -111,7 +118,7 @@ def test_idle_proves_only_what_the_memory_shows(
         remembers_last_motor=remembers,
         accepted=accepted,
         sensor_expected=True,
-        sensor_suspect=False,
+        stall_proof_ms=PROOF_MS,
     )
     assert seen.event is event
     if event is Event.SAW_IDLE:
@@ -127,7 +134,7 @@ def test_another_motor_is_no_evidence_of_ours(status: BoardTurning | BoardFinish
         remembers_last_motor=True,
         accepted=False,
         sensor_expected=True,
-        sensor_suspect=False,
+        stall_proof_ms=PROOF_MS,
     )
     assert seen.event is Event.SAW_IDLE
     assert seen.unknown_reason == "no_proof"
