@@ -20,9 +20,9 @@ Two rules keep the motor from turning twice:
 The events are what a board can say (`read_status`), what the line can do to a start, and one clock: `gave_up`, when
 the board stayed silent for as long as we are willing to wait for its latched result.
 
-A verdict on a finished run (`judge`) weighs the motor against the drop sensor. A drop that was seen is proof of delivery.
-A drop that was not seen proves nothing: a blind sensor looks exactly like a spiral that let nothing go. What does prove
-that nothing fell is the motor:
+A verdict on a finished run (`judge`) weighs the motor against the drop sensor. A drop that was seen is proof of
+delivery. A drop that was not seen proves nothing: a blind sensor looks exactly like a spiral that let nothing go. What
+does prove that nothing fell is the motor:
 
     sensor saw a drop                          delivered, whatever the motor says
     open circuit                               failed: a motor without current does not turn
