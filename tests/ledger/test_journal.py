@@ -127,9 +127,7 @@ def test_a_jam_goes_on_to_the_twin_aisle_and_the_item_with_it(conn: sqlite3.Conn
 
 
 @pytest.mark.parametrize("outcome", ["delivered", "unknown"])
-def test_only_a_proven_failure_has_a_next_attempt(
-    conn: sqlite3.Connection, clock: ManualClock, outcome: str
-) -> None:
+def test_only_a_proven_failure_has_a_next_attempt(conn: sqlite3.Connection, clock: ManualClock, outcome: str) -> None:
     txn = journal.begin(conn, sale(), plan(), clock)
     closed = {"delivered": dropped(txn), "unknown": unseen(txn)}[outcome]
     with pytest.raises(ValueError, match="only a failed attempt"):
@@ -270,8 +268,7 @@ def test_the_last_run_is_the_last_that_the_board_reported(conn: sqlite3.Connecti
         "UPDATE movements SET on_hand_delta = 5",
         "DELETE FROM movements",
         "UPDATE outbox SET fact = x'00'",
-        "INSERT INTO attempts (order_id, aisle, board, motor, boot_id, mono_ms, wall_ms, outcome)"
-        " VALUES ('o1', 'A1', 1, 4, 'b', 0, 0, 'delivered')",
+        "INSERT INTO attempts SELECT 9, order_id, aisle, 1, 1, 1, '', 0, 0, outcome, 'ok', 1, 0, 0, 0 FROM attempts",
         "UPDATE balances SET held = 11",
         "UPDATE balances SET on_hand = -1, held = -1",
         "UPDATE stream SET acked = next_seq",

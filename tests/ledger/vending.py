@@ -30,6 +30,7 @@ async def open_database(folder: Path, clock: ManualClock, **changes: Any) -> Led
 
 def open_plain(folder: Path, clock: ManualClock) -> sqlite3.Connection:
     """The same file without the thread."""
+    folder.mkdir(exist_ok=True)
     return open_ledger(folder / "ledger.sqlite", machine=MACHINE, clock=clock, software="test 1")
 
 
