@@ -6,11 +6,16 @@ Both tools run offline on a folder that looks like an installed system; no servi
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from edge_agent import settings
 
 ROOT = Path(__file__).resolve().parents[2]
 UNITS = sorted(path.name for path in (ROOT / "systemd").glob("*.service"))
@@ -77,6 +82,31 @@ def test_the_agent_reaches_serial_ports_and_no_other_device(installed: Path) -> 
     assert not rows["PrivateDevices="]["set"], "the serial ports would be hidden"
     allowed = str(rows["DeviceAllow="]["description"]).partition("special devices: ")[2].split()
     assert {device.rpartition(":")[0] for device in allowed} - {"char-rtc"} == SERIAL_PORTS
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_the_program_understands_the_units_command(unit: str, tmp_path: Path) -> None:
+    """With settings that cannot be used it ends by 78, which is not restarted; a wrong call would end by 2."""
+    text = (ROOT / "systemd" / unit).read_text(encoding="utf-8")
+    command = re.search(r"^ExecStart=/opt/aisleflow/bin/python (.+)$", text, re.MULTILINE)
+    assert command is not None
+    arguments = command[1].replace("/etc/aisleflow", str(tmp_path)).replace("/var/lib/aisleflow-cloud", str(tmp_path))
+    environment = {**os.environ, "AISLEFLOW_BROKER_PORT": "not-a-port"}
+    finished = subprocess.run(
+        [sys.executable, *arguments.split()], cwd=ROOT, env=environment, capture_output=True, timeout=60, check=False
+    )
+    assert finished.returncode == 78, finished.stderr.decode()
+    assert "\nRestartPreventExitStatus=78\n" in text
+
+
+def test_the_example_settings_fit_the_units_folders() -> None:
+    found = settings.load(ROOT / "deploy/agent.example.toml")
+    unit = (ROOT / "systemd/aisleflow-agent.service").read_text(encoding="utf-8").splitlines()
+    assert f"StateDirectory={found.data_dir.relative_to('/var/lib')}" in unit
+    assert f"RuntimeDirectory={found.socket.path.parent.relative_to('/run')}" in unit
+    assert found.socket.group is not None
+    assert f"g {found.socket.group} -" in (ROOT / "systemd/sysusers.conf").read_text(encoding="utf-8").splitlines()
+    assert found.uplink.address.tls is not None
 
 
 @pytest.mark.parametrize("unit", UNITS)
