@@ -39,6 +39,8 @@ REQUEST_BYTES_MAX = 16_384
 ANSWER_BYTES_MAX = 1_048_576
 # A panel, a technician or two and a screen; more is a program gone wrong.
 CONNECTIONS_MAX = 16
+# A caller who does not take its last answer in this time does not want it.
+CLOSE_TIMEOUT_S = 1.0
 
 _PEER = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
@@ -94,6 +96,7 @@ class LocalSocket:
     """The server's side. `run` serves until it is cancelled and lets bugs in handlers through."""
 
     def __init__(self, path: Path, vocabulary: Vocabulary, *, group: str | None = None) -> None:
+        self.listening = asyncio.Event()
         self._path = path
         self._vocabulary = vocabulary
         self._group_id = _group_id(group)
@@ -109,12 +112,14 @@ class LocalSocket:
                     calls.create_task(self._serve(reader, writer), name="local-socket-call")
 
                 server = await asyncio.start_unix_server(accept, sock=listener, limit=REQUEST_BYTES_MAX)
+                self.listening.set()
                 try:
                     # Not serve_forever: from Python 3.12 its end waits for callers, who may wait for ever.
                     await asyncio.Event().wait()
                 finally:
                     server.close()
         finally:
+            self.listening.clear()
             listener.close()
             self._path.unlink(missing_ok=True)
 
@@ -160,16 +165,16 @@ class LocalSocket:
         try:
             if not self._may_call(caller):
                 log.warning("local socket: %s (uid %d, pid %d) may not ask", caller.name, caller.uid, caller.pid)
-                await _say(writer, _failure(None, "forbidden", f"account {caller.name} may not talk to the agent"))
+                await _turn_away(reader, writer, "forbidden", f"account {caller.name} may not talk to the agent")
             elif self._connections > CONNECTIONS_MAX:
-                await _say(writer, _failure(None, "too_many", f"{CONNECTIONS_MAX} connections are open already"))
+                await _turn_away(reader, writer, "too_many", f"{CONNECTIONS_MAX} connections are open already")
             else:
                 await self._converse(reader, writer, caller)
         except ConnectionError:
             log.debug("local socket: %s hung up", caller.name)
         finally:
             self._connections -= 1
-            writer.close()
+            await _hang_up(writer)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, caller: Caller) -> None:
         while True:
@@ -264,6 +269,26 @@ async def _say(writer: asyncio.StreamWriter, answer: _Answer) -> None:
     await writer.drain()
 
 
+async def _turn_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, reason: str, detail: str) -> None:
+    """Refuse after the first request: a socket closed on an unread one shows its caller an error, not the answer."""
+    try:
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await reader.readuntil(b"\n")
+    except (TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        log.debug("local socket: a caller without a request is turned away")
+    await _say(writer, _failure(None, reason, detail))
+
+
+async def _hang_up(writer: asyncio.StreamWriter) -> None:
+    """Close once the last answer has left, or without it when nobody takes it."""
+    writer.close()
+    try:
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await writer.wait_closed()
+    except (TimeoutError, ConnectionError):
+        writer.transport.abort()
+
+
 async def _cancel(*tasks: asyncio.Future[Any]) -> None:
     for task in tasks:
         task.cancel()
@@ -344,4 +369,4 @@ async def connect_local(path: Path) -> AsyncIterator[LocalClient]:
     try:
         yield LocalClient(reader, writer)
     finally:
-        writer.close()
+        await _hang_up(writer)
