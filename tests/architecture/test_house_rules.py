@@ -160,8 +160,8 @@ def is_built_statement(node: ast.expr) -> bool:
 
 
 def test_no_blanket_except_outside_supervisors() -> None:
-    # The bus hands whatever happened on its thread to the caller who waits for it; ingest puts the one fact that breaks a
-    # batch into quarantine (I11), whatever it broke.
+    # The bus hands whatever happened on its thread to the caller who waits for it; ingest puts the one fact that
+    # breaks a batch into quarantine (I11), whatever it broke.
     supervisors = (
         r"edge_agent/supervise\.py|edge_agent/links/bus\.py|cloud/facades/mount\.py|cloud/ingest/(subscriber|batch)\.py"
     )
