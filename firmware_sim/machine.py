@@ -99,7 +99,7 @@ class Aisles:
         turning = self._turning = _Turning(run, turns, [])
         drops = [turn.drop_after_ms for turn in turns]
         drop_after_ms = None if None in drops else max(drop for drop in drops if drop is not None)
-        if drop_after_ms is not None and drop_after_ms <= duration_ms:
+        if drop_after_ms is not None:
             turning.planned.append(self._timeline.after(drop_after_ms, partial(self._tip, run)))
         turning.planned.append(self._timeline.after(duration_ms, partial(self._stop, report, stopped)))
         for motor in motors:

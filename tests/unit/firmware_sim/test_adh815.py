@@ -322,13 +322,15 @@ def test_a_restart_forgets_everything() -> None:
         assert bench.board.boots == 2
 
 
-def test_a_restart_in_the_drop_window_ends_the_run_for_good() -> None:
-    bench = Bench(mode=0x80)
+def test_the_window_of_a_run_before_a_restart_does_not_end_the_next_one() -> None:
+    bench = Bench(mode=0x80, boot_ms=100)
     bench.ask(1, 0x05, 10)
     bench.wiring.stop(GOOD)
     bench.board.restart()
-    bench.timeline.run_until(bench.timeline.now_ms + 10_000)
     assert bench.board.state is State.IDLE
+    assert bench.send(golden("run motor 10, board 1"), pause_ms=101) == golden("run reply: accepted")
+    bench.timeline.run_until(bench.timeline.now_ms + 10_000)
+    assert bench.send(golden("poll, board 1")) == golden("poll reply: dispensing")
 
 
 def test_the_mode_byte_survives_a_restart_unless_the_board_forgets_it() -> None:

@@ -97,7 +97,8 @@ def test_a_double_aisle_fails_with_either_motor(failing: int) -> None:
     one.machine.fault("open_motor", "on", board=1, motor=failing)
     one.ask(1, 0x15, 4, 5)
     one.wait(8_000)
-    assert poll(one).result == 2 | 4
+    failed = poll(one)
+    assert (failed.result, failed.run_100ms) == (2 | 4, 2), "the good motor stops with the bad one"
     assert one.machine.spiral(1, 4).fell == 0
     one.machine.fault("open_motor", "off")
     one.ask(1, 0x06)

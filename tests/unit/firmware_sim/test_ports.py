@@ -102,6 +102,14 @@ async def test_the_terminal_is_raw(tmp_path: Path) -> None:
             os.close(file)
 
 
+async def test_a_fast_simulation_still_hears_a_host_that_writes_byte_by_byte(tmp_path: Path) -> None:
+    """The host lives in real time: a pause inside its frame must not become a long one."""
+    async with bench(scenario(tmp_path, speed=200.0)) as sim, plugged_in(sim.urls["vm-1"]) as port:
+        for byte in POLL_1[:-1]:
+            await asked(port, bytes([byte]), 0)
+        assert await asked(port, POLL_1[-1:], 13) == IDLE_REPLY
+
+
 async def test_a_host_at_another_speed_is_not_understood_if_the_scenario_says_so(tmp_path: Path) -> None:
     machine = {"baud": 9600, "only_baud": True}
     async with bench(scenario(tmp_path, machine=machine, speed=SPEED)) as sim:

@@ -1,0 +1,74 @@
+"""Who plays in the demo: the machines, what lies in them, and who buys. All names are invented."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+
+@dataclass(frozen=True, slots=True)
+class Goods:
+    """One kind of goods; `price_fen` in fen."""
+
+    goods: str
+    name: str
+    price_fen: int
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One machine: `boards` tells how many motors each board drives, by its address."""
+
+    machine: str
+    name: str
+    place: str
+    boards: dict[int, int]
+    celsius: int
+
+    def aisles(self) -> list[dict[str, Any]]:
+        """Its planogram. Two neighbouring aisles hold the same goods, so that one can stand in for the other."""
+        slots = [(board, motor) for board, motors in self.boards.items() for motor in range(motors)]
+        return [
+            {
+                "aisle": f"{board}-{motor:02d}",
+                "board": board,
+                "motor": motor,
+                "goods": GOODS[number // 2 % len(GOODS)].goods,
+                "price_fen": GOODS[number // 2 % len(GOODS)].price_fen,
+                "capacity": CAPACITY,
+                "name": GOODS[number // 2 % len(GOODS)].name,
+            }
+            for number, (board, motor) in enumerate(slots)
+        ]
+
+
+CAPACITY: Final = 12
+OPENING: Final = 4  # what lies in every aisle before the restocker comes
+LOADED: Final = 6  # what the restocker puts in
+
+GOODS: Final = (
+    Goods("water-550", "云岭矿泉水 Spring water", 200),
+    Goods("tea-jasmine", "茉莉清茶 Jasmine tea", 350),
+    Goods("cola-330", "青柠可乐 Lime cola", 300),
+    Goods("juice-orange", "橙光果汁 Orange juice", 450),
+    Goods("coffee-latte", "拿铁咖啡 Latte", 650),
+    Goods("milk-oat", "燕麦奶 Oat milk", 550),
+    Goods("soda-peach", "白桃气泡水 Peach soda", 400),
+    Goods("chips-salt", "海盐薯片 Sea salt chips", 500),
+    Goods("biscuit-sesame", "芝麻饼干 Sesame biscuit", 380),
+    Goods("nuts-mixed", "每日坚果 Mixed nuts", 880),
+    Goods("bar-cocoa", "可可棒 Cocoa bar", 420),
+    Goods("noodles-cup", "杯面 Cup noodles", 590),
+    Goods("gum-mint", "薄荷口香糖 Mint gum", 250),
+    Goods("tissue", "纸巾 Tissues", 150),
+    Goods("yoghurt", "酸奶 Yoghurt", 620),
+)
+
+MACHINES: Final = (
+    Machine("vm-0001", "图书馆一层 Library, ground floor", "north campus", {1: 60}, 5),
+    Machine("vm-0002", "体育馆 Sports hall", "north campus", {1: 60}, 6),
+    Machine("vm-0003", "宿舍三号楼 Dormitory 3", "south campus", {1: 20}, 7),
+)
+
+MEMBERS: Final = tuple(f"member-{number:02d}" for number in range(1, 9))
+TOP_UP_FEN: Final = 500_000

@@ -1,0 +1,205 @@
+"""Sets the stage: broker, cloud, simulator and agents, each in its own process and folder, ready to trade."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import secrets
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from firmware_sim.control import Control
+from firmware_sim.demo.broker import Broker, free_port, run_broker
+from firmware_sim.demo.cast import GOODS, LOADED, MACHINES, MEMBERS, OPENING, TOP_UP_FEN, Machine
+from firmware_sim.demo.processes import START_WAIT_S, Child, Failed, child, python, until
+from firmware_sim.demo.wire import Api, Panel, Refused
+
+Say = Callable[[str], None]
+
+# So many restocking questions at once to one agent; its socket takes 16 connections.
+LOADS_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Everything that runs, and how to reach it."""
+
+    api: Api
+    broker: Broker
+    sim: Control
+    panels: dict[str, Panel]
+    children: tuple[Child, ...]
+    folder: Path
+    sign_in: dict[str, str]
+
+
+@asynccontextmanager
+async def set_stage(folder: Path, *, seed: int, speed: float, broker: str, port: int, say: Say) -> AsyncIterator[Stage]:
+    """Start everything in `folder`, which is emptied first; all of it ends when the block is left."""
+    _empty(folder)
+    async with AsyncExitStack() as stack:
+        say("starting the broker")
+        running = await stack.enter_async_context(run_broker(folder, broker))
+        say(f"starting the cloud (broker: {running.name})")
+        cloud, api, sign_in = await _cloud(stack, folder, running, port)
+        say("starting the simulated machines")
+        simulator = await stack.enter_async_context(child("simulator", _simulator(folder, seed, speed), folder))
+        await until((folder / "ready.json").exists, "the simulator is ready")
+        sim = await stack.enter_async_context(Control(folder / "control"))
+        agents = []
+        panels = {}
+        for machine in MACHINES:
+            say(f"registering {machine.machine} and starting its agent")
+            agents.append(await _agent(stack, folder, api, machine, running.machines_port))
+            panels[machine.machine] = Panel(folder / machine.machine / "agent.sock")
+        stage = Stage(
+            api=api,
+            broker=running,
+            sim=sim,
+            panels=panels,
+            children=(cloud, simulator, *agents),
+            folder=folder,
+            sign_in=sign_in,
+        )
+        say("planograms, prices and wallets")
+        await _decide(stage)
+        say("restocking every aisle")
+        await asyncio.gather(*(_restock(stage, machine) for machine in MACHINES))
+        await _until_selling(stage)
+        yield stage
+
+
+def _empty(folder: Path) -> None:
+    marker = folder / ".aisleflow-demo"
+    if folder.exists():
+        if not marker.exists() and any(folder.iterdir()):
+            raise Failed(f"{folder} holds something else: name an empty folder")
+        shutil.rmtree(folder)
+    folder.mkdir(mode=0o700, parents=True)
+    marker.touch()
+
+
+async def _cloud(
+    stack: AsyncExitStack, folder: Path, broker: Broker, port: int
+) -> tuple[Child, Api, dict[str, str]]:
+    """The cloud on SQLite, and its first administrator signed in with a password of this run."""
+    command = python(
+        *("-m", "cloud", "all", "--data", str(folder / "cloud"), "--port", str(port or free_port())),
+        *broker.cloud_options,
+    )
+    cloud = await stack.enter_async_context(child("cloud", command, folder))
+    address = await cloud.line("AisleFlow cloud: http")
+    first = await cloud.line("First administrator:")
+    url = address.split()[2].rstrip("/")
+    told = dict(re.findall(r"(tenant|login|password)=(\S+)", first))
+    api = Api(url)
+    stack.push_async_callback(api.close)
+    await api.sign_in(**told)
+    password = secrets.token_urlsafe(15)
+    await api.post("/me/password", present_password=told["password"], new_password=password)
+    sign_in = told | {"password": password}
+    await api.sign_in(**sign_in)
+    return cloud, api, sign_in
+
+
+def _simulator(folder: Path, seed: int, speed: float) -> list[str]:
+    parts = [f"seed = {seed}", f"speed = {speed}"]
+    for machine in MACHINES:
+        parts += [
+            "[[machine]]",
+            f'name = "{machine.machine}"',
+            f'port = "pty:{machine.machine}/tty"',
+            f'door = "{machine.machine}/door"',
+            f"celsius = {machine.celsius}",
+        ]
+        for address, motors in machine.boards.items():
+            parts += ["[[machine.board]]", f"address = {address}", f"motors = {motors}"]
+            parts += [f"stock = {OPENING}", f"capacity = {OPENING + LOADED}"]
+    for machine in MACHINES:
+        (folder / machine.machine).mkdir(mode=0o700)
+    scenario = folder / "scenario.toml"
+    scenario.write_text("\n".join(parts) + "\n", encoding="utf-8")
+    options = ("--control", str(folder / "control"), "--ready", str(folder / "ready.json"))
+    return python("-m", "firmware_sim", str(scenario), *options)
+
+
+async def _agent(stack: AsyncExitStack, folder: Path, api: Api, machine: Machine, broker_port: int) -> Child:
+    """Register and claim the machine, give its agent the credential, and start it."""
+    home = folder / machine.machine
+    await api.post("/machines", machine=machine.machine, name=machine.name, place=machine.place)
+    credential = await api.post(f"/machines/{machine.machine}/claim")
+    secret = home / "secret"
+    with os.fdopen(os.open(secret, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "w") as file:
+        file.write(credential["secret"])
+    settings = home / "agent.toml"
+    settings.write_text(
+        f'machine = "{machine.machine}"\ndata_dir = "data"\n'
+        f'[uplink]\nhost = "127.0.0.1"\nport = {broker_port}\ntls = false\nsecret_file = "secret"\n'
+        f'[[bus]]\nurl = "{home / "tty"}"\nboards = {list(machine.boards)}\n'
+        f'[door]\nvalue_file = "door"\n[socket]\npath = "agent.sock"\n'
+    )
+    command = python("-m", "edge_agent", "--settings", str(settings))
+    return await stack.enter_async_context(child(f"agent-{machine.machine}", command, folder))
+
+
+async def _decide(stage: Stage) -> None:
+    """Goods, planograms, prices and paid-in wallets."""
+    api = stage.api
+    for goods in GOODS:
+        await api.post("/goods", goods=goods.goods, name=goods.name, price_fen=goods.price_fen)
+    for machine in MACHINES:
+        await api.put(
+            f"/machines/{machine.machine}/planogram",
+            version=0,
+            aisles=machine.aisles(),
+            temperature_low_tenths_c=10,
+            temperature_high_tenths_c=150,
+        )
+    for member in MEMBERS:
+        await api.post("/members", member=member, name=member.title())
+        await api.post(f"/members/{member}/top-ups", key=f"opening-{member}", amount_fen=TOP_UP_FEN)
+
+
+async def _restock(stage: Stage, machine: Machine) -> None:
+    """Count what lies there, put more in, and tell the agent both, aisle by aisle."""
+    panel = stage.panels[machine.machine]
+    await _until(lambda: _has_config(panel), f"{machine.machine} has its planogram")
+    lanes = asyncio.Semaphore(LOADS_AT_ONCE)
+
+    async def fill(aisle: dict[str, Any]) -> None:
+        async with lanes:
+            await panel.ask("count", aisle=aisle["aisle"], counted=OPENING)
+            await stage.sim.load(machine.machine, aisle["board"], aisle["motor"], LOADED)
+            await panel.ask("load", aisle=aisle["aisle"], quantity=LOADED)
+
+    await asyncio.gather(*(fill(aisle) for aisle in machine.aisles()))
+
+
+async def _until_selling(stage: Stage) -> None:
+    async def all_sell() -> bool:
+        machines = await stage.api.every("/machines")
+        return all(machine["online"] and machine["selling"] for machine in machines)
+
+    await _until(all_sell, "all machines are online and selling")
+
+
+async def _has_config(panel: Panel) -> bool:
+    try:
+        status = await panel.ask("status")
+    except (OSError, Refused):
+        return False
+    return bool(status["config_version"])
+
+
+async def _until(holds: Callable[[], Any], what: str) -> None:
+    try:
+        async with asyncio.timeout(START_WAIT_S):
+            while not await holds():
+                await asyncio.sleep(0.2)
+    except TimeoutError:
+        raise Failed(f"not within {START_WAIT_S:.0f} s: {what}") from None
