@@ -1,0 +1,1 @@
+"""Processes killed, power cut, disks full and failing: what was acknowledged outside must still be there."""
