@@ -20,6 +20,7 @@ from sqlalchemy import BigInteger, Column, Index, LargeBinary, Table, Text, and_
 
 from cloud.database import Database, Work, metadata, tenant_column
 from shared.ids import MachineId
+from shared.mqtt import PublishRefused
 from shared.topics import DownChannel, down
 
 log = logging.getLogger("cloud.downlink")
@@ -69,7 +70,7 @@ class Outgoing:
 class Publisher(Protocol):
     """Whoever can send: the MQTT connection, or a list in a test."""
 
-    async def publish(self, topic: str, payload: bytes, *, qos: int = 1) -> None:
+    async def publish(self, topic: str, payload: bytes) -> None:
         """Hand one message to the broker, never retained; returns when the broker has it."""
 
 
@@ -136,10 +137,13 @@ def repeat_after_ms(channel: DownChannel, told: int) -> int:
 
 
 async def send_due(database: Database, publisher: Publisher) -> int:
-    """Publish what is due, once; answers how many lines there were."""
+    """Publish what is due, once; answers how many lines there were. A refused one is tried again in its turn."""
     outgoing = await database.transact(lease)
     for message in outgoing:
-        await publisher.publish(message.topic, message.payload)
+        try:
+            await publisher.publish(message.topic, message.payload)
+        except PublishRefused as error:
+            log.warning("downlink: %s", error)
     return len(outgoing)
 
 

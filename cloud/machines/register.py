@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from cloud import downlink
@@ -73,3 +74,8 @@ async def machine_of(work: Work, tenant: str, machine: str, *, lock: bool = Fals
     if found is None:
         raise FleetError("not_found", f"no machine {machine!r}", field="machine")
     return found
+
+
+async def machines_by_id(work: Work, wanted: Collection[str]) -> dict[str, Machine]:
+    """Those of `wanted` that anybody has registered, whoever it is: for work of the platform itself."""
+    return await store.find_known(work, wanted) if wanted else {}

@@ -69,15 +69,6 @@ def close_review(books: Books, origin: Origin, fact: ReviewClosed) -> None:
     books.shelves.move(origin, fact.aisle, fact.goods, kind, on_hand=-1 if fact.delivered else 0, held=held)
 
 
-def note_low_stock(books: Books, balance: Balance) -> None:
-    """Open or clear the ticket for a refill."""
-    condition = Condition(balance.tenant, balance.machine, "low_stock", balance.aisle)
-    if balance.is_low:
-        books.desk.open(condition, f"aisle {balance.aisle}: {balance.sellable} of {balance.goods} left")
-    else:
-        books.desk.clear(condition)
-
-
 def _birth(origin: Origin, fact: VendEnd, word: Word) -> tuple[Order, tuple[Effect, ...]]:
     if fact.source == "order" or fact.means == "escrow":
         raise FleetError("not_found", f"order {fact.order!r} is paid from escrow, and nobody placed it", field="order")
@@ -122,12 +113,18 @@ def _move_stock(books: Books, origin: Origin, fact: VendEnd) -> None:
     match fact:
         case VendDelivered():
             after = books.shelves.move(origin, fact.aisle, fact.goods, "deliver", on_hand=-1)
-            note_low_stock(books, after)
+            _ask_for_refill(books, after)
         case VendUnknown():
             after = books.shelves.move(origin, fact.aisle, fact.goods, "hold", held=1)
-            note_low_stock(books, after)
+            _ask_for_refill(books, after)
         case VendFailed():
             pass
+
+
+def _ask_for_refill(books: Books, balance: Balance) -> None:
+    if balance.is_low:
+        condition = Condition(balance.tenant, balance.machine, "low_stock", balance.aisle)
+        books.desk.open(condition, f"aisle {balance.aisle}: {balance.sellable} of {balance.goods} left")
 
 
 def _open_tickets(books: Books, origin: Origin, order: Order, fact: VendEnd, effects: Iterable[Effect]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import asdict
 
-from sqlalchemy import BigInteger, Column, Index, Table, Text, UniqueConstraint, and_, select, tuple_
+from sqlalchemy import BigInteger, Column, Index, Table, Text, UniqueConstraint, and_, select
 
 from cloud.database import Work, metadata, tenant_column
 from cloud.tickets.model import Condition, Ticket
@@ -40,11 +40,11 @@ async def open_tickets(work: Work, wanted: Iterable[tuple[Ticket, Condition]]) -
 
 async def close_conditions(work: Work, conditions: Collection[Condition], by: str, resolution: str) -> None:
     """Close what is open for `conditions`; nothing open is fine."""
-    if conditions:
-        keys = sorted((what.tenant, what.open_key) for what in conditions)
-        here = tuple_(tickets.c.tenant, tickets.c.open_key).in_(keys)
-        ended = {"state": "closed", "open_key": None, "closed_ms": work.now_ms, "closed_by": by}
-        await work.execute(tickets.update().where(here).values(**ended, resolution=resolution))
+    ended = {"state": "closed", "open_key": None, "closed_ms": work.now_ms, "closed_by": by, "resolution": resolution}
+    for tenant in sorted({what.tenant for what in conditions}):
+        keys = sorted(what.open_key for what in conditions if what.tenant == tenant)
+        here = and_(tickets.c.tenant == tenant, tickets.c.open_key.in_(keys))
+        await work.execute(tickets.update().where(here).values(**ended))
 
 
 async def find_ticket(work: Work, tenant: str, ticket: str) -> Ticket | None:
