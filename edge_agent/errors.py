@@ -41,7 +41,7 @@ class NeverSent(AgentError):
 
 
 class PortClosed(NeverSent, LinkDown):
-    """The port was already gone when the request's turn came."""
+    """The port was gone before the request could be sent."""
 
 
 class Withheld(NeverSent):

@@ -16,7 +16,15 @@ from functools import partial
 from typing import TypeVar
 
 from edge_agent.devices.ports import BoardFinished, BoardIdle, BoardStatus, BoardTurning, Proof, StartAnswer
-from edge_agent.errors import BoardMisbehaved, BoardSilent, Refused, SettingsWrong, Withheld
+from edge_agent.errors import (
+    BoardMisbehaved,
+    BoardSilent,
+    LinkDown,
+    PortClosed,
+    Refused,
+    SettingsWrong,
+    Withheld,
+)
 from edge_agent.links.backlog import Priority
 from edge_agent.links.bus import Bus
 from edge_agent.links.line import Ask, Line, Peer
@@ -150,6 +158,8 @@ class Adh815Board:
         def run(line: Line, not_after: int) -> StartAnswer:
             try:
                 self._make_ready(line, not_after)
+            except LinkDown as down:
+                raise PortClosed(down.port, down.reason) from down
             except (BoardSilent, BoardMisbehaved) as error:
                 raise Withheld(self._name, "RUN", str(error)) from error
             answer = self._ask(line, adh815.Run(self._address, motor), adh815.RunAnswer, not_after)

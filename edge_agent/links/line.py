@@ -6,11 +6,12 @@ runs the whole job again. `edge_agent.links.owed` says why.
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-from edge_agent.errors import BoardSilent, BreakerOpen, DeadlinePassed
+from edge_agent.errors import BoardSilent, BreakerOpen, DeadlinePassed, LinkDown, PortClosed
 from edge_agent.links.breaker import Breaker, BreakerState
 from edge_agent.links.owed import Debt, Owed
 from edge_agent.links.port import LinkPort
@@ -121,6 +122,15 @@ class _Slave:
         self.silent += 1
 
 
+@contextmanager
+def _nothing_sent() -> Iterator[None]:
+    """A port that goes away in here went away before the request could leave."""
+    try:
+        yield
+    except LinkDown as down:
+        raise PortClosed(down.port, down.reason) from down
+
+
 class Line:
     """Belongs to the bus's thread; only `statistics` may be called from elsewhere."""
 
@@ -149,19 +159,15 @@ class Line:
     def ask(self, peer: Peer[R], ask: Ask, *, not_after_mono_ms: int) -> R:
         """Send `ask` once and return its answer.
 
-        Raises BreakerOpen, DeadlinePassed or Later before anything of it was sent, BoardSilent when no answer came,
-        LinkDown when the port went away. A silent board is first asked something harmless.
+        Raises BreakerOpen, DeadlinePassed, PortClosed or Later before anything of it was sent, BoardSilent when no
+        answer came, LinkDown when the port went away after that. A silent board is first asked something harmless.
         """
         self._peers[peer.slave] = peer
-        self._listen(peer, 0)  # a late answer shows that its board lives
-        breaker = self._slave(peer.slave).breaker
-        now = self._clock.mono_ms()
-        match breaker.state(now):
-            case "open":
-                raise BreakerOpen(peer.name, breaker.retry_in_ms(now))
-            case "probing":
-                self._probe(peer, not_after_mono_ms)
-        self._make_unambiguous(peer, ask, not_after_mono_ms)
+        with _nothing_sent():
+            self._listen(peer, 0)  # a late answer shows that its board lives
+            self._knock(peer, not_after_mono_ms)
+            self._make_unambiguous(ask, not_after_mono_ms)
+            self._settle_down(peer)
         return self._exchange(peer, ask, not_after_mono_ms)
 
     def statistics(self) -> dict[int, SlaveStatistics]:
@@ -189,20 +195,25 @@ class Line:
 
     # --- order ---
 
-    def _probe(self, peer: Peer[R], not_after_mono_ms: int) -> None:
-        try:
-            self._exchange(peer, self._free_fence(peer), not_after_mono_ms)
-        except BoardSilent as silence:
-            raise BreakerOpen(
-                peer.name, self._slave(peer.slave).breaker.retry_in_ms(self._clock.mono_ms())
-            ) from silence
+    def _knock(self, peer: Peer[R], not_after_mono_ms: int) -> None:
+        """Return if the slave may be asked: its breaker is closed, or it answers a probe."""
+        breaker = self._slave(peer.slave).breaker
+        now = self._clock.mono_ms()
+        match breaker.state(now):
+            case "open":
+                raise BreakerOpen(peer.name, breaker.retry_in_ms(now))
+            case "probing":
+                try:
+                    self._fence(peer, self._free_fence(peer), not_after_mono_ms)
+                except BoardSilent as silence:
+                    raise BreakerOpen(peer.name, breaker.retry_in_ms(self._clock.mono_ms())) from silence
 
-    def _make_unambiguous(self, peer: Peer[R], ask: Ask, not_after_mono_ms: int) -> None:
+    def _make_unambiguous(self, ask: Ask, not_after_mono_ms: int) -> None:
         """Return once nobody owes an answer that could be taken for the one to `ask`."""
         while debt := self._owed.blocking(ask.kinds, self._clock.mono_ms()):
             debtor = self._peers[debt.slave]
             try:
-                self._exchange(debtor, self._free_fence(debtor, debt), not_after_mono_ms)
+                self._fence(debtor, self._free_fence(debtor, debt), not_after_mono_ms)
             except BoardSilent as silence:
                 # A whole reply timeout has passed: whoever is more urgent goes first.
                 raise Later(self._clock.mono_ms()) from silence
@@ -217,11 +228,14 @@ class Line:
             in_the_way.append(debt)
         raise Later(min(debt.expires_mono_ms for debt in in_the_way) + 1)
 
+    def _fence(self, peer: Peer[Heard], fence: Ask, not_after_mono_ms: int) -> None:
+        self._settle_down(peer)
+        self._exchange(peer, fence, not_after_mono_ms)
+
     # --- bytes ---
 
     def _exchange(self, peer: Peer[R], ask: Ask, not_after_mono_ms: int) -> R:
-        """Send, and read until the answer has come or the peer's time is over."""
-        self._settle_down(peer)
+        """Send on a settled line, and read until the answer has come or the peer's time is over."""
         slave = self._slave(peer.slave)
         asked_at = self._clock.mono_ms()
         if asked_at > not_after_mono_ms:
@@ -240,7 +254,7 @@ class Line:
         slave.note_silence(self._clock.mono_ms())
         raise BoardSilent(peer.name, ask.name, peer.reply_wait_ms)
 
-    def _settle_down(self, peer: Peer[R]) -> None:
+    def _settle_down(self, peer: Peer[Heard]) -> None:
         """Keep the gap between two requests, hear what comes meanwhile, and begin with an empty reader."""
         peer.reader.clear()
         while (left_ms := self._free_at_ms - self._clock.mono_ms()) > 0:

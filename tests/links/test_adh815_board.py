@@ -21,7 +21,7 @@ from edge_agent.errors import (
     SettingsWrong,
     Withheld,
 )
-from tests.links.virtual import Rig
+from tests.links.virtual import Rig, SimulatedPort
 
 POLL, RUN, ACK, ID, READ_MODE, SET_MODE = 0x03, 0x05, 0x06, 0x01, 0x20, 0x21
 RUN_MS_MAX = 10_000
@@ -189,6 +189,49 @@ async def test_a_start_does_not_leave_after_its_deadline() -> None:
     with pytest.raises(DeadlinePassed):
         await board.start(4, not_after_mono_ms=rig.clock.mono_ms() - 1)
     assert rig.port.commands(RUN) == 0
+
+
+class Fraying(SimulatedPort):
+    """Breaks at the next read, or at the next write of a command."""
+
+    breaks_at: str | int | None = None
+
+    def write(self, data: bytes) -> None:
+        if self.breaks_at == data[1]:
+            raise LinkDown("virtual", "writing failed")
+        super().write(data)
+
+    def read(self, wait_ms: int) -> bytes:
+        if self.breaks_at == "read":
+            raise LinkDown("virtual", "reading failed")
+        return super().read(wait_ms)
+
+
+@pytest.mark.parametrize(("trusted", "breaks_at"), [(True, "read"), (False, ID), (False, READ_MODE)])
+async def test_a_port_that_breaks_before_the_start_left_proves_that_it_never_left(
+    trusted: bool, breaks_at: str | int
+) -> None:
+    rig = Rig()
+    board = rig.board()
+    await board.prepare(drop_sensor=True)
+    if not trusted:
+        rig.bus.line.opened(rig.port)
+    rig.port.__class__ = Fraying
+    rig.port.breaks_at = breaks_at  # type: ignore[attr-defined]
+    with pytest.raises(PortClosed):
+        await board.start(3, not_after_mono_ms=rig.soon())
+    assert rig.port.commands(RUN) == 0
+
+
+async def test_a_port_that_breaks_while_the_start_leaves_proves_nothing() -> None:
+    rig = Rig()
+    board = rig.board()
+    await board.prepare(drop_sensor=True)
+    rig.port.__class__ = Fraying
+    rig.port.breaks_at = RUN  # type: ignore[attr-defined]
+    with pytest.raises(LinkDown) as lost:
+        await board.start(3, not_after_mono_ms=rig.soon())
+    assert not isinstance(lost.value, NeverSent)
 
 
 # --- the right board, in the right mode ------------------------------------------------------------------------------

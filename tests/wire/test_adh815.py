@@ -44,6 +44,7 @@ from edge_agent.wire.adh815 import (
     with_detection,
 )
 from edge_agent.wire.crc import crc16, is_sealed, sealed
+from tests.wire.malformed import flipped, malformed
 
 GOLDEN: list[dict[str, Any]] = tomllib.loads(
     (Path(__file__).parent / "golden" / "adh815.toml").read_text(encoding="utf-8")
@@ -204,13 +205,6 @@ def test_content_that_the_protocol_does_not_allow_is_named() -> None:
 # --- nothing damaged is believed -------------------------------------------------------------------------------------
 
 
-def flipped(frame: bytes, *bits: int) -> bytes:
-    damaged = bytearray(frame)
-    for bit in bits:
-        damaged[bit // 8] ^= 1 << bit % 8
-    return bytes(damaged)
-
-
 def all_flips(frame: bytes) -> list[bytes]:
     bits = range(8 * len(frame))
     return [flipped(frame, bit) for bit in bits] + [flipped(frame, *pair) for pair in combinations(bits, 2)]
@@ -298,20 +292,6 @@ def test_only_answers_about_the_mode_may_come_from_a_boards_address() -> None:
     reader = ReplyReader()
     assert reader.feed(Poll(1).to_bytes() + Run(1, 10).to_bytes()) + reader.quiet() == []  # the host's own echo
     assert reader.feed(ModeSet(1, 0x80).to_bytes()) == [ModeSet(1, 0x80)]
-
-
-def malformed(rng: random.Random) -> bytes:
-    """A frame that is none: damaged, cut, foreign or pure noise."""
-    good = sealed(bytes((0, rng.choice([1, 3, 5, 6, 0x20, 0x21]))) + rng.randbytes(rng.choice([0, 1, 2, 9, 10, 16])))
-    foreign = sealed(bytes((rng.randrange(5, 256),)) + good[1:-2])
-    damaged = [
-        rng.randbytes(rng.randrange(1, 40)),
-        good[: rng.randrange(1, len(good))],
-        good[:-2],
-        flipped(good, *rng.sample(range(8 * len(good)), 2)),
-    ]
-    frame = rng.choice([foreign, *damaged])
-    return frame if frame is foreign or not is_sealed(frame) else malformed(rng)
 
 
 def test_100_000_malformed_frames_have_no_effect_and_the_next_good_one_is_read() -> None:
