@@ -99,7 +99,7 @@ async def until(holds: Callable[[], bool], what: str, wait_s: float = START_WAIT
     """Wait until something holds; `Failed` names it when it does not in time."""
     try:
         async with asyncio.timeout(wait_s):
-            while not holds():
+            while not holds():  # noqa: ASYNC110  # the other side has no event to wait for
                 await asyncio.sleep(LOOK_EVERY_S)
     except TimeoutError:
         raise Failed(f"not within {wait_s:.0f} s: {what}") from None

@@ -38,7 +38,7 @@ class Api:
 
     async def sign_in(self, tenant: str, login: str, password: str) -> dict[str, Any]:
         """Sign in; later calls carry the token."""
-        told = await self.post("/login", tenant=tenant, login=login, password=password)
+        told: dict[str, Any] = await self.post("/login", tenant=tenant, login=login, password=password)
         self._http.headers["Authorization"] = f"Bearer {told['token']}"
         return told
 

@@ -1,0 +1,104 @@
+"""`python -m firmware_sim.demo`: three machines, a broker and the cloud on one screen, and an account at the end."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from firmware_sim.demo.account import Account, draw_up, settled
+from firmware_sim.demo.people import People, Tally
+from firmware_sim.demo.processes import Failed
+from firmware_sim.demo.screen import Screen
+from firmware_sim.demo.stage import Stage, set_stage
+from firmware_sim.demo.wire import Refused
+
+EXIT_UNBALANCED = 1
+EXIT_FAILED = 69
+
+# The children are looked at this often: one that dies ends the demo with its name.
+CHECK_EVERY_S = 1.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 when every identity of the account holds, 1 when one does not, 69 when something could not be started."""
+    parser = argparse.ArgumentParser(prog="python -m firmware_sim.demo", description=__doc__)
+    parser.add_argument("--seconds", type=float, help="trade for so long, then end (default: until Ctrl-C)")
+    parser.add_argument(
+        "--seed", type=int, default=1, help="what the dice of people and faults begin with (default: 1)"
+    )
+    parser.add_argument("--faults", choices=["none", "all"], default="none", help="what goes wrong (default: none)")
+    parser.add_argument("--speed", type=float, default=1.0, help="simulated seconds per second (default: 1)")
+    parser.add_argument("--broker", choices=["auto", "mosquitto", "amqtt"], default="auto")
+    parser.add_argument("--port", type=int, default=0, help="port of the cloud (default: any free one)")
+    parser.add_argument("--folder", type=Path, default=Path("var/demo"), help="emptied first (default: %(default)s)")
+    asked = parser.parse_args(arguments)
+    console = Console()
+    try:
+        account = asyncio.run(_demo(asked, console))
+    except (Failed, Refused) as failed:
+        print(f"demo: {failed}", file=sys.stderr)
+        return EXIT_FAILED
+    for line in account.lines():
+        print(line)
+    return 0 if account.balances else EXIT_UNBALANCED
+
+
+async def _demo(asked: argparse.Namespace, console: Console) -> Account:
+    tally = Tally()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+
+    def say(line: str) -> None:
+        console.print(f"demo: {line}", highlight=False)
+
+    async with set_stage(
+        asked.folder.absolute(), seed=asked.seed, speed=asked.speed, broker=asked.broker, port=asked.port, say=say
+    ) as stage:
+        say(f"trading: {stage.api.url} (faults: {asked.faults}, seed: {asked.seed})")
+        await stage.sim.faults(asked.faults)
+        screen = Screen(stage, tally, f"seed {asked.seed}, faults {asked.faults}", console)
+        await _trade(stage, People(stage, asked.seed, tally), screen, stop, asked.seconds)
+        say("the doors are closed; settling what is on its way")
+        await stage.sim.faults("none")
+        await settled(stage)
+        return await draw_up(stage, tally)
+
+
+async def _trade(stage: Stage, people: People, screen: Screen, stop: asyncio.Event, seconds: float | None) -> None:
+    """Trade until the time is over, somebody presses Ctrl-C, or a process dies."""
+
+    async def look_at_children() -> None:
+        while True:
+            for running in stage.children:
+                running.check()
+            await asyncio.sleep(CHECK_EVERY_S)
+
+    working = [
+        asyncio.create_task(people.trade(), name="people"),
+        asyncio.create_task(screen.run(), name="screen"),
+        asyncio.create_task(look_at_children(), name="children"),
+    ]
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    try:
+        done, _ = await asyncio.wait([*working, stopping], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for task in done - {stopping}:
+            task.result()
+    finally:
+        for task in (*working, stopping):
+            task.cancel()
+        for task in (*working, stopping):
+            with contextlib.suppress(asyncio.CancelledError, Failed):
+                await task
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+"""The account of the demo: what the cloud's books say against what the simulator saw. Pure, but for the questions.
+
+Identities, every one of which must hold:
+
+    ledger_drift_fen    0: every entry balances, balances are the sums of their postings, escrow is the open orders
+    stock_drift         0: per machine opening + loaded - sold = counted; an open review may stand for one item
+    double_deliveries   0: nothing fell for which there is neither a sale nor an open review
+    unsettled           0: every order has an end or is in review
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+from firmware_sim.demo.people import TROUBLE, Tally
+from firmware_sim.demo.stage import Stage
+
+# A claimed order waits at most ten seconds for its grant and a minute for a silent board; then its fact must travel.
+SETTLE_WAIT_S: Final = 180.0
+OPEN_STATES: Final = ("held", "claimed")
+
+
+@dataclass(frozen=True, slots=True)
+class MachineAccount:
+    """One machine's stock. `counted` is what the simulator counts on the shelves."""
+
+    machine: str
+    opening: int
+    loaded: int
+    sold: int
+    review: int
+    counted: int
+    fell: int
+
+    @property
+    def drift(self) -> int:
+        """Items that are missing or too many, beyond what open reviews may explain."""
+        missing = self.opening + self.loaded - self.sold - self.counted
+        return missing - self.review if missing > self.review else min(missing, 0)
+
+    @property
+    def doubles(self) -> int:
+        """Items that fell beyond sales and open reviews."""
+        return max(0, self.fell - self.sold - self.review)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The whole account; `lines` are the demo's last output."""
+
+    orders_placed: int
+    button_sales: int
+    delivered: int
+    refunded: int
+    review: int
+    unsettled: int
+    quarantined: int
+    money_in_escrow_fen: int
+    ledger_drift_fen: int
+    machines: tuple[MachineAccount, ...]
+
+    @property
+    def stock_drift(self) -> int:
+        """Sum over machines, each without its sign: two errors must not cancel out."""
+        return sum(abs(machine.drift) for machine in self.machines)
+
+    @property
+    def double_deliveries(self) -> int:
+        """Sum over machines."""
+        return sum(machine.doubles for machine in self.machines)
+
+    @property
+    def balances(self) -> bool:
+        """Whether every identity holds."""
+        wrong = (self.ledger_drift_fen, self.stock_drift, self.double_deliveries, self.unsettled, self.quarantined)
+        return not any(wrong)
+
+    def lines(self) -> list[str]:
+        """`key=value`, one a line."""
+        rows = [
+            f"machine={m.machine} opening={m.opening} loaded={m.loaded} sold={m.sold} review={m.review}"
+            f" counted={m.counted} fell={m.fell} drift={m.drift}"
+            for m in self.machines
+        ]
+        names = (
+            *("orders_placed", "button_sales", "delivered", "refunded", "review", "unsettled", "quarantined"),
+            *("money_in_escrow_fen", "ledger_drift_fen", "stock_drift", "double_deliveries"),
+        )
+        return rows + [f"{name}={getattr(self, name)}" for name in names] + [f"balances={str(self.balances).lower()}"]
+
+
+async def settled(stage: Stage) -> None:
+    """Wait until nothing is on its way any more: no open order, no vend, no fact; gives up after a while."""
+    until = time.monotonic() + SETTLE_WAIT_S
+    quiet = 0
+    # Twice in a row: between an agent's outcome and its order's end there is a moment in which neither shows.
+    while quiet < 2 and time.monotonic() < until:
+        quiet = quiet + 1 if await _is_quiet(stage) else 0
+        await asyncio.sleep(0.5)
+
+
+async def _is_quiet(stage: Stage) -> bool:
+    try:
+        for state in OPEN_STATES:
+            if await stage.api.count("/orders", state=state):
+                return False
+        if await stage.api.count("/commands", state="waiting"):
+            return False
+        for panel in stage.panels.values():
+            status = await panel.ask("status")
+            if status["busy"] or status["facts_waiting"]:
+                return False
+    except TROUBLE:
+        return False
+    return True
+
+
+async def draw_up(stage: Stage, tally: Tally) -> Account:
+    """Ask the cloud and the simulator, and put the account together."""
+    api = stage.api
+    truth = (await stage.sim.truth())["machines"]
+    machines = []
+    for machine in stage.panels:
+        counts: dict[str, Any] = truth[machine]["totals"]
+        machines.append(
+            MachineAccount(
+                machine=machine,
+                opening=counts["opening"],
+                loaded=counts["loaded"] - counts["removed"],
+                sold=await api.count("/orders", machine=machine, state="delivered"),
+                review=await api.count("/orders", machine=machine, state="review"),
+                counted=counts["remaining"],
+                fell=counts["fell"],
+            )
+        )
+    escrow = [account for account in await api.every("/ledger/accounts") if account["kind"] == "escrow"]
+    return Account(
+        orders_placed=tally.orders_placed,
+        button_sales=await api.count("/orders", source="button", state="delivered"),
+        delivered=await api.count("/orders", state="delivered"),
+        refunded=await api.count("/orders", state="refunded"),
+        review=await api.count("/orders", state="review"),
+        unsettled=sum([await api.count("/orders", state=state) for state in OPEN_STATES]),
+        quarantined=await api.count("/quarantine"),
+        money_in_escrow_fen=sum(account["balance_fen"] for account in escrow),
+        ledger_drift_fen=(await api.get("/ledger/drift"))["drift_fen"],
+        machines=tuple(machines),
+    )

@@ -1,0 +1,197 @@
+"""One screen that refreshes: machines, aisles, last sales, money, faults, and the addresses to open.
+
+On a terminal it is drawn in place; into a pipe it says one line every few seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import locale
+import os
+import time
+from typing import Any, Final
+
+from rich.columns import Columns
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel as Box
+from rich.table import Table
+from rich.text import Text
+
+from firmware_sim.demo.people import TROUBLE, Tally
+from firmware_sim.demo.stage import Stage
+from shared.quantities import format_yuan
+
+REFRESH_S: Final = 1.0
+PLAIN_EVERY_S: Final = 5.0
+SALES_SHOWN: Final = 8
+NEWS_SHOWN: Final = 8
+FAULTS_SHOWN: Final = 6
+
+WORDS: Final[dict[str, str]] = {
+    "machines": "机器",
+    "machine": "机器",
+    "state": "状态",
+    "sold": "售出",
+    "left": "库存",
+    "aisles": "货道",
+    "temperature": "温度",
+    "selling": "营业中",
+    "offline": "离线",
+    "sales": "最近订单",
+    "money": "资金",
+    "wallets": "会员钱包",
+    "escrow": "托管",
+    "revenue": "收入",
+    "cash": "现金",
+    "faults": "故障",
+    "news": "动态",
+    "none": "无",
+    "addresses": "地址",
+    "delivered": "已出货",
+    "refunded": "已退款",
+    "review": "待核实",
+    "held": "待认领",
+    "claimed": "出货中",
+}
+
+
+def chinese() -> bool:
+    """Whether the terminal's language is Chinese."""
+    named = os.environ.get("LC_ALL") or os.environ.get("LANG") or locale.getlocale()[0] or ""
+    return named.startswith("zh")
+
+
+class Screen:
+    """Draws the stage until it is cancelled."""
+
+    def __init__(self, stage: Stage, tally: Tally, title: str, console: Console) -> None:
+        self._stage = stage
+        self._tally = tally
+        self._title = title
+        self._console = console
+        self._chinese = chinese()
+        self._began_s = time.monotonic()
+
+    async def run(self) -> None:
+        """Refresh for ever; a question that fails shows the last picture a little longer."""
+        if not self._console.is_terminal:
+            await self._say_lines()
+            return
+        with Live(console=self._console, screen=True, auto_refresh=False) as live:
+            while True:
+                with contextlib.suppress(*TROUBLE):
+                    live.update(await self._picture(), refresh=True)
+                await asyncio.sleep(REFRESH_S)
+
+    async def _say_lines(self) -> None:
+        while True:
+            await asyncio.sleep(PLAIN_EVERY_S)
+            with contextlib.suppress(*TROUBLE):
+                api = self._stage.api
+                states = ("delivered", "refunded", "review", "held", "claimed")
+                counted = [f"{state} {await api.count('/orders', state=state)}" for state in states]
+                faults = await api.count("/faults", active=True)
+                elapsed = time.monotonic() - self._began_s
+                self._console.print(
+                    f"{elapsed:5.0f} s  placed {self._tally.orders_placed}  {'  '.join(counted)}  faults {faults}",
+                    highlight=False,
+                )
+
+    def _(self, word: str) -> str:
+        return WORDS.get(word, word) if self._chinese else word
+
+    async def _picture(self) -> Group:
+        api = self._stage.api
+        machines = await api.every("/machines")
+        orders = (await api.get("/orders", page_size=SALES_SHOWN))["items"]
+        faults = (await api.get("/faults", active=True, page_size=FAULTS_SHOWN))["items"]
+        accounts = await api.every("/ledger/accounts")
+        aisles = {name: await panel.ask("aisles") for name, panel in self._stage.panels.items()}
+        elapsed = int(time.monotonic() - self._began_s)
+        heading = Text(f" AisleFlow  {self._title}  {elapsed // 60:d}:{elapsed % 60:02d}  ", style="bold reverse")
+        return Group(
+            heading,
+            self._machines(machines, aisles),
+            self._shelves(aisles),
+            Columns([self._sales(orders), self._money(accounts)], expand=True),
+            Columns([self._faults(faults), self._news()], expand=True),
+            self._addresses(),
+        )
+
+    def _machines(self, machines: list[dict[str, Any]], aisles: dict[str, list[dict[str, Any]]]) -> Table:
+        table = Table(title=self._("machines"), expand=True, title_justify="left")
+        for column in ("machine", "state", "aisles", "left", "faults"):
+            table.add_column(self._(column))
+        for machine in machines:
+            shelf = aisles.get(machine["machine"], [])
+            locked = sum(aisle["locked"] is not None for aisle in shelf)
+            if not machine["online"]:
+                state = Text(self._("offline"), style="red")
+            elif machine["selling"]:
+                state = Text(self._("selling"), style="green")
+            else:
+                state = Text(machine["selling_reason"] or "", style="yellow")
+            table.add_row(
+                f"{machine['machine']}  {machine['name']}",
+                state,
+                f"{len(shelf)}" + (f" ({locked} locked)" if locked else ""),
+                str(sum(aisle["on_hand"] for aisle in shelf)),
+                str(machine["active_faults"]),
+            )
+        return table
+
+    def _shelves(self, aisles: dict[str, list[dict[str, Any]]]) -> Group:
+        """One character an aisle: how full, x for locked."""
+        lines = []
+        for name, shelf in aisles.items():
+            line = Text(f" {name} ")
+            for aisle in shelf:
+                if aisle["locked"]:
+                    line.append("x", style="bold red")
+                else:
+                    level = min(aisle["on_hand"], 9)
+                    line.append(str(level), style="green" if level > 3 else "yellow" if level else "red")
+            lines.append(line)
+        return Group(*lines)
+
+    def _sales(self, orders: list[dict[str, Any]]) -> Box:
+        styles = {"delivered": "green", "refunded": "cyan", "review": "magenta"}
+        table = Table.grid(padding=(0, 1))
+        for order in orders:
+            table.add_row(
+                order["machine"],
+                order["aisle"],
+                order["goods"],
+                format_yuan(order["price_fen"]),
+                order["means"],
+                Text(self._(order["state"]), style=styles.get(order["state"], "")),
+            )
+        return Box(table, title=self._("sales"))
+
+    def _money(self, accounts: list[dict[str, Any]]) -> Box:
+        sums: dict[str, int] = {}
+        for account in accounts:
+            sums[account["kind"]] = sums.get(account["kind"], 0) + account["balance_fen"]
+        table = Table.grid(padding=(0, 2))
+        for kind, total in sorted(sums.items()):
+            table.add_row(self._(kind), Text(format_yuan(total), justify="right"))
+        return Box(table, title=f"{self._('money')} (CNY)")
+
+    def _faults(self, faults: list[dict[str, Any]]) -> Box:
+        lines = [f"{fault['machine']} {fault['scope']}: {fault['code']}" for fault in faults]
+        return Box(Text("\n".join(lines) or self._("none"), style="red" if lines else ""), title=self._("faults"))
+
+    def _news(self) -> Box:
+        return Box("\n".join(self._tally.news[-NEWS_SHOWN:]), title=self._("news"))
+
+    def _addresses(self) -> Box:
+        url, person = self._stage.api.url, self._stage.sign_in
+        return Box(
+            f"{url}/  {url}/openapi.json  {url}/metrics  {url}/readyz\n"
+            f"tenant={person['tenant']} login={person['login']} password={person['password']} (this run only)\n"
+            f"broker: {self._stage.broker.name} on 127.0.0.1:{self._stage.broker.machines_port}"
+            f"   files: {self._stage.folder}   Ctrl-C ends and prints the account",
+            title=self._("addresses"),
+        )
