@@ -13,7 +13,7 @@ from cloud.database import Database
 from cloud.events import last_ids
 
 # A screen may lag this much behind the commit.
-ROUND_S = 0.25
+ROUND_MS = 250
 # A stream that was not woken looks for itself, and at whether its caller may still look.
 LOOK_S = 5.0
 
@@ -37,7 +37,7 @@ class Watch:
                 if newest != self._newest:
                     self._newest = newest
                     await self._wake()
-            await asyncio.sleep(ROUND_S)
+            await self._database.clock.sleep_ms(ROUND_MS)
 
     async def wait(self, tenant: str, after: int) -> None:
         """Return when `tenant` has events above `after`, and after `LOOK_S` or at the end of the process anyway."""

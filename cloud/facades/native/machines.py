@@ -151,12 +151,13 @@ async def put_planogram(call: Call[PlanogramWire, Nothing]) -> PlanogramWire:
     The new version is signed and sent to the machine, again until it answers. 409 when somebody else was faster.
     """
     body = call.body
+    machine = (await register.machine_of(call.work, call.tenant, call.path["machine"])).machine
     await check_saleable(call.work, call.tenant, {aisle.goods for aisle in body.aisles})
     decided = await planogram.put_config(
         call.work,
         call.parts.credentials,
         call.tenant,
-        call.path["machine"],
+        machine,
         [aisle.config() for aisle in body.aisles],
         call.subject.login,
         drop_sensor=body.drop_sensor,

@@ -1,0 +1,89 @@
+"""For every operation a request that its rightful caller may make of `open_business`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.cloud.api.world import Business
+
+KEY = {"Idempotency-Key": "example-key-1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Path parameters, body and headers, and the status with which the rightful caller is answered."""
+
+    path: dict[str, str] = field(default_factory=dict)
+    body: dict[str, Any] | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    query: dict[str, str] = field(default_factory=dict)
+    status: int | None = None
+
+
+def examples(own: Business) -> dict[str, Example]:
+    """By operation name. `status` None: the success that the operation declares."""
+    machine, spare = {"machine": own.machine}, {"machine": own.spare}
+    aisle = {"machine": own.machine, "aisle": "a1"}
+    order, goods, member = {"order": own.order}, {"goods": own.goods}, {"member": own.member}
+    a1 = {"aisle": "a1", "board": 1, "motor": 0, "goods": own.goods, "price_fen": 400, "capacity": 10}
+    return {
+        "logout": Example(),
+        "me": Example(),
+        "change_password": Example(
+            body={"present_password": "not this one", "new_password": "a long new passphrase"}, status=403
+        ),
+        "list_users": Example(),
+        "add_user": Example(body={"login": "eve", "name": "Eve", "role": "viewer"}),
+        "change_user": Example({"user": own.viewer}, {"name": "Somebody"}),
+        "renew_password": Example({"user": own.viewer}),
+        "list_tenants": Example(),
+        "open_tenant": Example(body={"tenant": "newcorp", "name": "New", "owner_login": "boss"}),
+        "list_audit": Example(),
+        "register_machine": Example(body={"name": "New one", "machine": f"new-{own.tenant}"}),
+        "list_machines": Example(),
+        "machine_detail": Example(machine),
+        "change_machine": Example(machine, {"name": "Elsewhere", "place": "Gate 2"}),
+        "claim_machine": Example(spare),
+        "revoke_machine": Example(spare),
+        "machine_history": Example(machine),
+        "list_aisles": Example(machine),
+        "list_movements": Example(machine),
+        "get_planogram": Example(machine),
+        "put_planogram": Example(machine, {"version": 1, "aisles": [a1]}),
+        "get_prices": Example(machine),
+        "put_prices": Example(machine, {"version": 1, "prices": {"a1": 380}}),
+        "load_aisle": Example(aisle, {"quantity": 5}),
+        "count_aisle": Example(aisle, {"counted": 9}),
+        "lock_aisle": Example(aisle, {"locked": True, "reason": "cleaning"}),
+        "set_selling": Example(machine, {"selling": False, "reason": "moving"}),
+        "list_faults": Example(),
+        "list_commands": Example(),
+        "add_goods": Example(body={"goods": "tea", "name": "Tea", "price_fen": 300}),
+        "list_goods": Example(),
+        "goods_detail": Example(goods),
+        "change_goods": Example(goods, {"price_fen": 360}),
+        "archive_goods": Example(goods),
+        "add_member": Example(body={"member": "bob", "name": "Bob"}),
+        "list_members": Example(),
+        "member_detail": Example(member),
+        "get_wallet": Example(member),
+        "member_ledger": Example(member),
+        "top_up": Example(member, {"amount_fen": 500}, KEY),
+        "list_accounts": Example(),
+        "list_postings": Example(),
+        "ledger_drift": Example(),
+        "place_order": Example(body={"member": own.member, "machine": own.machine, "aisle": "a1"}, headers=KEY),
+        "list_orders": Example(),
+        "order_detail": Example(order),
+        "cancel_order": Example(order),
+        # Held and not delivered: refused by its state, which only a caller who may refund gets to know.
+        "refund_order": Example(order, {"amount_fen": 100, "reason": "stale"}, KEY, status=409),
+        "list_refunds": Example(order),
+        "list_reviews": Example(),
+        "decide_review": Example(order, {"delivered": True, "reason": "seen on camera"}, status=409),
+        "list_tickets": Example(),
+        "ticket_detail": Example({"ticket": own.ticket}),
+        "assign_ticket": Example({"ticket": own.ticket}, {"assignee": "tom"}),
+        "close_ticket": Example({"ticket": own.ticket}, {"resolution": "spiral cleared"}),
+    }

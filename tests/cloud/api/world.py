@@ -1,0 +1,113 @@
+"""Two tenants to be kept apart: in each one person of every role, and one of everything that can be asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cloud.accounts import store
+from cloud.accounts.model import ROLES, Role, Tenant, User, mint_token, token_hash
+from cloud.accounts.passwords import Passwords
+from cloud.catalog.goods import add_goods
+from cloud.database import Database, Work
+from cloud.facades.dialect import Parts
+from cloud.machines.credentials import Credentials
+from cloud.machines.model import MachineState
+from cloud.machines.planogram import put_config
+from cloud.machines.register import claim, register
+from cloud.machines.store import put_states
+from cloud.members.wallet import join, top_up
+from cloud.orders.model import Order
+from cloud.orders.place import PlaceOrder, place
+from cloud.paging import Ask
+from cloud.settings import Settings
+from cloud.stock.model import Balance
+from cloud.stock.store import put_balances
+from cloud.tickets.browse import list_tickets
+from cloud.tickets.desk import TicketDesk
+from cloud.tickets.model import Condition
+from cloud.watch import Watch
+from shared.messages import AisleConfig
+
+SERVER_SECRET = bytes(range(32))
+HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Business:
+    """A tenant and the ids of what it owns."""
+
+    tenant: str
+    machine: str
+    spare: str
+    goods: str
+    member: str
+    tokens: dict[Role, str] = field(repr=False)
+    temporary: str = field(repr=False)
+    viewer: str
+    order: str
+    ticket: str
+
+
+def parts_of(database: Database, settings: Settings) -> Parts:
+    """What the application is built from."""
+    return Parts(
+        settings=settings,
+        database=database,
+        clock=database.clock,
+        passwords=Passwords(),
+        credentials=Credentials(SERVER_SECRET),
+        watch=Watch(database),
+    )
+
+
+async def open_business(database: Database, tenant: str) -> Business:
+    """Make a tenant with everything in it."""
+    async with database.work() as work:
+        await store.add_tenant(work, Tenant(tenant, tenant.title(), work.now_ms))
+        tokens = {role: await sign_up(work, tenant, role, role) for role in ROLES}
+        temporary = await sign_up(work, tenant, "newcomer", "owner", temporary=True)
+    async with database.work(tenant=tenant) as work:
+        order, ticket = await _fill(work, tenant)
+    return Business(
+        tenant=tenant,
+        machine=f"m-{tenant}",
+        spare=f"spare-{tenant}",
+        goods=f"cola-{tenant}",
+        member=f"ann-{tenant}",
+        tokens=tokens,
+        temporary=temporary,
+        viewer=f"u-{tenant}-viewer",
+        order=order.order,
+        ticket=ticket,
+    )
+
+
+async def sign_up(work: Work, tenant: str, login: str, role: Role, *, temporary: bool = False) -> str:
+    """A user who is signed in; nobody knows the password. Answers the token."""
+    user = User(tenant, f"u-{tenant}-{login}", login, login.title(), role, False, temporary, work.now_ms)
+    assert await store.add_user(work, user, "no hash of any password")
+    token = mint_token(tenant)
+    await store.add_token(work, tenant, token_hash(token), user.user, work.now_ms + HOUR_MS)
+    return token
+
+
+async def _fill(work: Work, tenant: str) -> tuple[Order, str]:
+    credentials = Credentials(SERVER_SECRET)
+    machine, goods, member = f"m-{tenant}", f"cola-{tenant}", f"ann-{tenant}"
+    await register(work, tenant, "By the gate", place="Gate 1", machine=machine)
+    await register(work, tenant, "In the store", machine=f"spare-{tenant}")
+    await claim(work, credentials, tenant, machine)
+    await add_goods(work, tenant, goods, "Cola 330 ml", 350)
+    aisle = AisleConfig(aisle="a1", board=1, motor=0, goods=goods, price_fen=350, capacity=10)
+    await put_config(work, credentials, tenant, machine, [aisle], "setup")
+    await put_states(work, [MachineState(tenant=tenant, machine=machine, online=True, last_seen_ms=work.now_ms)])
+    await put_balances(work, [Balance(tenant, machine, "a1", goods, on_hand=10)])
+    await join(work, tenant, member, "Ann", "13900001234")
+    await top_up(work, tenant, member, 10_000, "opening-balance")
+    wanted = PlaceOrder(tenant=tenant, member=member, machine=machine, aisle="a1", idempotency_key="the-first-order")
+    order = await place(work, wanted)
+    desk = TicketDesk(work)
+    desk.open(Condition(tenant, machine, "jam", "a1"), "the spiral is stuck")
+    await desk.write()
+    ticket = (await list_tickets(work, tenant, Ask(), machine=machine)).items[0]
+    return order, ticket.ticket
