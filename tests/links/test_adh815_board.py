@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from importlib.metadata import entry_points
+from typing import ClassVar
 
 import pytest
 
@@ -21,6 +23,8 @@ from edge_agent.errors import (
     SettingsWrong,
     Withheld,
 )
+from edge_agent.wire.adh815 import Identity, Mode, ModeSet, Report, State
+from edge_agent.wire.crc import sealed
 from tests.links.virtual import Rig, SimulatedPort
 
 POLL, RUN, ACK, ID, READ_MODE, SET_MODE = 0x03, 0x05, 0x06, 0x01, 0x20, 0x21
@@ -189,6 +193,67 @@ async def test_a_start_does_not_leave_after_its_deadline() -> None:
     with pytest.raises(DeadlinePassed):
         await board.start(4, not_after_mono_ms=rig.clock.mono_ms() - 1)
     assert rig.port.commands(RUN) == 0
+
+
+class Forging(SimulatedPort):
+    """Puts whole, well-formed frames in the place of the board's next answers."""
+
+    forged: ClassVar[list[bytes]] = []
+
+    def read(self, wait_ms: int) -> bytes:
+        data = super().read(wait_ms)
+        return self.forged.pop(0) if data and self.forged else data
+
+
+def forge(rig: Rig, *frames: bytes) -> None:
+    rig.port.__class__ = Forging
+    rig.port.forged = list(frames)  # type: ignore[attr-defined]
+
+
+IDLE = Report(State.IDLE, 0, 0, 0, 0, 0, 25)
+
+
+async def test_one_false_reading_does_not_decide_about_money() -> None:
+    rig = Rig()
+    board = rig.board()
+    await board.prepare(drop_sensor=True)
+    await board.start(3, not_after_mono_ms=rig.soon())
+    forge(rig, IDLE.to_bytes())
+    assert await board.status(confirmed=True) == BoardTurning(3)
+    forge(rig, IDLE.to_bytes())
+    assert await board.status() == BoardIdle(0, False, 25)  # unconfirmed, it is believed: nothing hangs on it
+
+
+async def test_a_board_that_never_says_the_same_twice_is_not_believed() -> None:
+    rig = Rig()
+    board = rig.board()
+    forge(rig, *(replace(IDLE, motor=motor).to_bytes() for motor in range(1, 9)))
+    with pytest.raises(BoardMisbehaved, match="two equal answers among 5"):
+        await board.status(confirmed=True)
+
+
+async def test_a_change_of_temperature_is_no_disagreement() -> None:
+    rig = Rig()
+    board = rig.board()
+    forge(rig, replace(IDLE, celsius=7).to_bytes(), replace(IDLE, celsius=8).to_bytes())
+    assert await board.status(confirmed=True) == BoardIdle(0, False, 8)
+
+
+async def test_an_answer_that_the_protocol_does_not_allow_is_shown_with_its_bytes() -> None:
+    rig = Rig()
+    board = rig.board()
+    forge(rig, sealed(bytes.fromhex("00 03 07 00 00 00 00 00 00 00 19")))
+    with pytest.raises(BoardMisbehaved, match="state 0, 1 or 2, got 00 03 07"):
+        await board.status()
+
+
+async def test_a_mode_that_the_board_does_not_take_is_an_error() -> None:
+    rig = Rig({"motors": 5, "drop_detection": False})
+    board = rig.board()
+    off = Mode(0, 0x00).to_bytes()
+    forge(rig, Identity("ADH815V4.0.01").to_bytes(), off, ModeSet(1, 0x80).to_bytes(), off)
+    with pytest.raises(BoardMisbehaved, match="the mode 80h that was set"):
+        await board.prepare(drop_sensor=True)
 
 
 class Fraying(SimulatedPort):
