@@ -27,7 +27,6 @@ from shared.clock import Clock, within
 from shared.envelope import Envelope, pack
 from shared.ids import Epoch, MachineId
 from shared.messages import Watermark
-from shared.mqtt import PublishRefused
 
 # Published and not yet acknowledged by the broker: enough for 100 facts/s over a round trip of 200 ms.
 WINDOW = 20
@@ -118,12 +117,11 @@ class Sender:
         self._progress()
         if position.next_seq - 1 - position.acked > BACKLOG:
             await self._clock.sleep_ms(spread_ms(self._machine, BACKLOG_SPREAD_MS))
-        try:
-            await self._send_all(link)
-        except PublishRefused as refused:
-            # A broker that takes the connection and not the facts has wrong access rules: a person must know.
-            await self._raise("uplink_denied", str(refused))
-            raise
+        await self._send_all(link)
+
+    async def denied(self, detail: str) -> None:
+        """The broker takes the connection and not what is published: a fault until the watermark moves."""
+        await self._raise("uplink_denied", detail)
 
     async def watermark(self, mark: Watermark) -> None:
         """The cloud says what it has; `Refused` when that is more than this ledger ever numbered."""

@@ -164,7 +164,11 @@ class Uplink:
                     link.publish_soon(*gone, qos=0)
                     raise
         except* (Disconnected, PublishRefused) as ended:
-            raise _first(ended) from None
+            refused = ended.subgroup(PublishRefused)
+            if refused is not None:
+                # Wrong access rules heal only by a person, and MQTT 3.1.1 would not even show them.
+                await self._sender.denied(str(_first(refused)))
+            raise _first(refused or ended) from None
 
     async def _converse(self, link: Connection) -> None:
         await link.subscribe(topics.all_down(self._account.machine))

@@ -214,6 +214,7 @@ async def test_too_many_connections_are_refused_and_room_comes_back(
         await first.ask("sell", aisle="A1")
         await second.ask("sell", aisle="A2")
         reader, writer = await asyncio.open_unix_connection(str(stage.path))
+        writer.write(b'{"id":1,"do":"sell","aisle":"A3"}\n')
         assert b'"reason":"too_many"' in await asyncio.wait_for(reader.readline(), ANSWER_S)
         writer.close()
     await until(lambda: stage.server._connections == 0)

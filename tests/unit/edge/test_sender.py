@@ -293,6 +293,8 @@ async def test_a_refused_fact_is_a_fault_and_stays_in_the_outbox(stage: Stage) -
     assert stage.running is not None
     with pytest.raises(PublishRefused):
         await stage.running
+    await stage.sender.denied("up/m-1/fact: publish refused")
+    await stage.sender.denied("up/m-1/fact: publish refused again")
     assert stage.troubles == [("uplink_denied", True)]
     stage.link.failure = None
     await stage.start()
