@@ -20,9 +20,9 @@ NOON_MS = 1_795_147_200_000
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL server, with `template_fleet` migrated and ready to be copied."""
-    with postgres_server(tmp_path_factory.mktemp("postgres")) as server:
+    with postgres_server() as server:
         url = asyncio.run(server.create("template_fleet"))
         asyncio.run(migrate(url))
         yield server

