@@ -9,17 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge_agent.errors import Refused
 from edge_agent.local_socket import connect_local
 from edge_agent.settings import Settings, load
 from firmware_sim.control import Control
@@ -56,11 +54,13 @@ def need_strace() -> None:
     assert shutil.which("strace"), "strace is not installed: apt-get install strace"
 
 
-async def until(holds: Any, what: str) -> None:
+async def until(holds: Callable[[], bool], what: str) -> None:
     """Look until `holds()` is true; a failure names `what` did not come."""
     try:
         async with asyncio.timeout(DEADLINE_S):
-            while not holds():
+            while True:
+                if holds():
+                    return
                 await asyncio.sleep(LOOK_EVERY_S)
     except TimeoutError:
         raise AssertionError(f"not within {DEADLINE_S:.0f} s: {what}") from None
@@ -90,7 +90,6 @@ class AgentProcess:
 
     settings_file: Path
     settings: Settings
-    prefix: Sequence[str] = ()
     starts: int = 0
     _process: asyncio.subprocess.Process | None = field(default=None, repr=False)
 
@@ -233,6 +232,3 @@ async def crash_rig(folder: Path, *, extra: str = "", scenario: str = SCENARIO) 
             yield rig
         finally:
             await agent.kill()
-
-
-__all__ = ["AgentProcess", "CrashRig", "Refused", "crash_rig", "injected", "os", "simulator", "until"]
