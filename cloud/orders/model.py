@@ -144,3 +144,10 @@ def posting(order: Order, effect: Effect, amount_fen: int) -> Posting:
     """The move of money that an effect means for this order."""
     source, target = (order.payer if end == "payer" else end for end in MONEY[effect])
     return Posting(source, target, amount_fen)
+
+
+def diagram() -> str:
+    """The table as a Mermaid state diagram, for the documentation."""
+    lines = ["stateDiagram-v2", "    [*] --> held: placed"]
+    lines += [f"    {state} --> {after}: {event}" for (state, event), (after, _) in TRANSITIONS.items()]
+    return "\n".join(lines)

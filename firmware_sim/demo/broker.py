@@ -17,7 +17,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware_sim.demo.processes import child, python, until
+from firmware_sim.demo.processes import Failed, child, python, until
 
 MOSQUITTO_CONF = """
 per_listener_settings true
@@ -99,8 +99,10 @@ async def _mosquitto(folder: Path, program: str, tool: str) -> AsyncIterator[Bro
     (folder / "machines.passwd").touch(mode=0o600)
     (folder / "cloud.passwd").touch(mode=0o600)
     # The tool wants the password as an argument; it is made for this run and opens a port of this computer only.
-    command = [tool, "-b", str(folder / "cloud.passwd"), "cloud", password.read_text()]
-    await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
+    command = (tool, "-b", str(folder / "cloud.passwd"), "cloud", password.read_text())
+    hashing = await asyncio.create_subprocess_exec(*command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    if await hashing.wait() != 0:
+        raise Failed(f"{tool} could not write {folder / 'cloud.passwd'}")
     user = "user root" if os.geteuid() == 0 else ""
     conf = folder / "mosquitto.conf"
     conf.write_text(MOSQUITTO_CONF.format(folder=folder, machines=machines, cloud=cloud, user=user))

@@ -1,0 +1,14 @@
+"""The documents tell what the code does."""
+
+from pathlib import Path
+
+from cloud.orders import model as orders
+from edge_agent.vend import transitions
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_diagrams_in_the_architecture_are_the_tables() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    assert transitions.diagram() in text
+    assert orders.diagram() in text
