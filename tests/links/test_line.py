@@ -192,6 +192,23 @@ def test_a_late_answer_is_counted_and_a_stray_too() -> None:
     assert bench.line.statistics()[2].late == 0
 
 
+def test_a_late_answer_closes_the_breaker_before_its_time() -> None:
+    bench = Bench()
+    bench.fates[1] = 1_500  # alive, but slow for a while: its answers queue up behind one another
+    for _ in range(SILENT_MAX):
+        with pytest.raises((BoardSilent, Later)):
+            bench.ask(1, "POLL")
+    with pytest.raises(BreakerOpen):
+        bench.ask(1, "POLL")
+    bench.fates[1] = 10
+    opened_at = bench.clock.mono_ms()
+    bench.clock.advance(PROBE_FIRST_MS - 100)
+    assert bench.ask(1, "RUN") == 7
+    asked_at, _, command = bench.boards.sent[-1]
+    assert command == 5
+    assert asked_at - opened_at < PROBE_FIRST_MS
+
+
 def test_the_breaker_opens_probes_more_and_more_rarely_and_closes_on_an_answer() -> None:
     breaker, now = Breaker(), 0
     for _ in range(SILENT_MAX):
