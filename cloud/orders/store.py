@@ -58,6 +58,7 @@ orders = Table(
     Index("ix_orders_machine", "tenant", "machine", "placed_ms"),
     Index("ix_orders_state", "tenant", "state", "deadline_ms"),
     Index("ix_orders_placed", "tenant", "placed_ms"),
+    Index("ix_orders_ended", "tenant", "ended_ms"),
 )
 
 refunds = Table(

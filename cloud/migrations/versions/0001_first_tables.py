@@ -290,6 +290,7 @@ def _sales() -> None:
     )
     op.create_index("ix_orders_machine", "orders", ["tenant", "machine", "placed_ms"], unique=False)
     op.create_index("ix_orders_placed", "orders", ["tenant", "placed_ms"], unique=False)
+    op.create_index("ix_orders_ended", "orders", ["tenant", "ended_ms"], unique=False)
     op.create_index("ix_orders_state", "orders", ["tenant", "state", "deadline_ms"], unique=False)
     op.create_table(
         "refunds",
