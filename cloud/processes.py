@@ -21,19 +21,22 @@ import uvicorn
 from fastapi import FastAPI
 from sqlalchemy.exc import InterfaceError, OperationalError
 
+from cloud import downlink, events
 from cloud.accounts.passwords import Passwords
 from cloud.accounts.people import first_administrator
 from cloud.app import build_app
 from cloud.database import Database
 from cloud.errors import FleetError
 from cloud.facades.dialect import Parts
+from cloud.ingest import subscriber
 from cloud.machines.credentials import Credentials
 from cloud.migrations import is_current
+from cloud.orders import expire
 from cloud.providers.broker_file import BrokerFile
 from cloud.settings import Settings, server_secret
 from cloud.watch import Watch
+from shared import mqtt
 from shared.clock import Clock, SystemClock
-from shared.mqtt import Disconnected
 
 log = logging.getLogger("cloud")
 
@@ -44,8 +47,11 @@ CONNECTIONS_MAX = 2_000
 # An idle connection is kept this long: longer than a board's poll, shorter than a proxy's own limit.
 KEEP_ALIVE_S = 30
 
+# Events are kept for days: an hour more or less is nothing.
+TIDY_EVERY_MS = 3_600_000
+
 # What comes and goes without anybody being at fault here.
-EXPECTED = (Disconnected, OSError, OperationalError, InterfaceError)
+EXPECTED = (mqtt.Disconnected, mqtt.SubscribeRefused, mqtt.PublishRefused, OSError, OperationalError, InterfaceError)
 RETRY_FIRST_MS = 500
 # A broker that comes back is noticed within this.
 RETRY_MAX_MS = 15_000
@@ -113,6 +119,33 @@ class Process:
             yield "watch", self._watch.run
             if self._broker_file is not None:
                 yield "broker file", self._broker_file.keep
+        if self._roles.ingest:
+            yield "ingest", self._ingest
+        if self._roles.downlink:
+            yield "downlink", self._downlink
+            yield "deadlines", self._deadlines
+            yield "tidying", self._tidy
+
+    async def _ingest(self) -> None:
+        address, username, password = _broker(self._settings)
+        await subscriber.run(self._database, self._credentials, address, username=username, password=password)
+
+    async def _downlink(self) -> None:
+        address, username, password = _broker(self._settings)
+        name = subscriber.worker_name("downlink")
+        async with mqtt.connect(address, client_id=name, username=username, password=password) as link:
+            log.info("downlink: speaking at %s", address)
+            await downlink.run(self._database, link)
+
+    async def _deadlines(self) -> None:
+        after_ms, cap_fen = self._settings.write_off_after_ms, self._settings.write_off_cap_fen
+        await expire.run(self._database, expire.WriteOffPolicy(after_ms, cap_fen) if after_ms else None)
+
+    async def _tidy(self) -> None:
+        while True:
+            gone = await self._database.transact(events.forget_old)
+            log.info("tidying: %d old events dropped", gone)
+            await self._clock.sleep_ms(TIDY_EVERY_MS)
 
     async def _serve(self, group: asyncio.TaskGroup, stop: asyncio.Event, host: str, port: int, say: Say) -> None:
         passwords = Passwords()
@@ -140,6 +173,14 @@ class Process:
         await self._watch.close()
         server.should_exit = True
         await serving
+
+
+def _broker(settings: Settings) -> tuple[mqtt.MqttAddress, str | None, str | None]:
+    """Where the broker is and how the cloud logs in there; the password is read again at every connection."""
+    tls = mqtt.TlsFiles(ca_file=settings.broker_ca_file) if settings.broker_tls else None
+    file = settings.broker_password_file
+    password = file.read_text(encoding="utf-8").strip() if file else None
+    return mqtt.MqttAddress(settings.broker_host, settings.broker_port, tls), settings.broker_user, password
 
 
 class _Server(uvicorn.Server):

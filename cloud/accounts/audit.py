@@ -13,7 +13,7 @@ from cloud.database import Work
 
 async def record(work: Work, subject: Subject, action: str, detail: dict[str, Any], request_id: str) -> None:
     """Append one row in the transaction of its effects: what is not recorded did not happen, and the reverse."""
-    seq, previous = await store.audit_head(work, subject.tenant)
+    seq, previous = await store.audit_head(work, subject.tenant, lock=True)
     row = {
         "tenant": subject.tenant,
         "seq": seq + 1,

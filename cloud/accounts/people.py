@@ -35,7 +35,8 @@ async def first_administrator(database: Database, passwords: Passwords) -> NewUs
     async def make(work: Work) -> NewUser | None:
         if await store.any_user(work):
             return None
-        await store.add_tenant(work, Tenant(FIRST_TENANT, "Main", work.now_ms))
+        if not await store.add_tenant(work, Tenant(FIRST_TENANT, "Main", work.now_ms)):
+            return None
         user = _user(work, FIRST_TENANT, FIRST_LOGIN, "Administrator", "platform", temporary=False)
         await store.add_user(work, user, hashed)
         return NewUser(user, password)

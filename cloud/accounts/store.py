@@ -95,10 +95,10 @@ audit_heads = Table(
 
 
 async def add_tenant(work: Work, tenant: Tenant) -> bool:
-    """Write a tenant; False when the id is taken."""
-    if await work.scalar(select(tenants.c.tenant).where(tenants.c.tenant == tenant.tenant)) is not None:
+    """Write a tenant; False when the id is taken, also by somebody who is writing it just now."""
+    row = {"tenant": tenant.tenant, "name": tenant.name, "created_ms": tenant.created_ms}
+    if not await work.changed(work.upsert(tenants).values(row).on_conflict_do_nothing()):
         return False
-    await work.insert(tenants, [{"tenant": tenant.tenant, "name": tenant.name, "created_ms": tenant.created_ms}])
     await work.insert(audit_heads, [{"tenant": tenant.tenant, "seq": 0, "hash": ""}])
     return True
 
@@ -237,9 +237,10 @@ async def remember_address(work: Work, tenant: str, user: str, address: str) -> 
 # --- audit log ---
 
 
-async def audit_head(work: Work, tenant: str) -> tuple[int, str]:
-    """Number and hash of a tenant's last audit row; the next writer of this tenant waits until the work ends."""
-    row = await work.row(select(audit_heads).where(audit_heads.c.tenant == tenant).with_for_update())
+async def audit_head(work: Work, tenant: str, *, lock: bool = False) -> tuple[int, str]:
+    """Number and hash of a tenant's last audit row. Locked, the next writer of this tenant waits for this work."""
+    query = select(audit_heads).where(audit_heads.c.tenant == tenant)
+    row = await work.row(query.with_for_update() if lock else query)
     assert row is not None, "a tenant is born with its audit head"
     return row.seq, row.hash
 

@@ -38,7 +38,7 @@ log = logging.getLogger("cloud.http")
 BODY_BYTES_MAX = 1_000_000
 # Long enough for any client's key scheme, short enough for an index.
 IDEMPOTENCY_KEY_PATTERN = r"^[\x21-\x7e]{8,120}$"
-PATH_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,47}$"
+PATH_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 REQUEST_ID_HEADER = "X-Request-Id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _REQUEST_ID_BYTES = 12

@@ -118,4 +118,12 @@ async def quarantined_of(work: Work, tenant: str, item: str) -> Quarantined:
 
 
 def _fact(row: Row[Any]) -> FactSeen:
-    return FactSeen(**{**row._mapping, "body": msgspec.json.decode(row.body)})
+    return FactSeen(**{**row._mapping, "body": _body(row.body)})
+
+
+def _body(text: str) -> dict[str, Any]:
+    """The fact's fields; what lies in quarantine may be anything and is shown as it came."""
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        return {"raw": text}

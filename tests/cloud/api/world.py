@@ -10,6 +10,7 @@ from cloud.accounts.passwords import Passwords
 from cloud.catalog.goods import add_goods
 from cloud.database import Database, Work
 from cloud.facades.dialect import Parts
+from cloud.ingest.store import Quarantined, add_quarantined
 from cloud.machines.credentials import Credentials
 from cloud.machines.model import MachineState
 from cloud.machines.planogram import put_config
@@ -26,7 +27,9 @@ from cloud.tickets.browse import list_tickets
 from cloud.tickets.desk import TicketDesk
 from cloud.tickets.model import Condition
 from cloud.watch import Watch
+from shared.ids import MachineId
 from shared.messages import AisleConfig
+from shared.topics import up
 
 SERVER_SECRET = bytes(range(32))
 HOUR_MS = 3_600_000
@@ -46,6 +49,7 @@ class Business:
     viewer: str
     order: str
     ticket: str
+    item: str
 
 
 def parts_of(database: Database, settings: Settings) -> Parts:
@@ -79,6 +83,7 @@ async def open_business(database: Database, tenant: str) -> Business:
         viewer=f"u-{tenant}-viewer",
         order=order.order,
         ticket=ticket,
+        item=f"q-{tenant}",
     )
 
 
@@ -109,5 +114,7 @@ async def _fill(work: Work, tenant: str) -> tuple[Order, str]:
     desk = TicketDesk(work)
     desk.open(Condition(tenant, machine, "jam", "a1"), "the spiral is stuck")
     await desk.write()
+    kept = Quarantined(tenant, f"q-{tenant}", up(MachineId(machine), "fact"), machine, None, None, "not JSON", b"\xff{")
+    await add_quarantined(work, [kept])
     ticket = (await list_tickets(work, tenant, Ask(), machine=machine)).items[0]
     return order, ticket.ticket
