@@ -8,6 +8,7 @@ tell a compaction from a loss: a fact is next in line exactly when `prev <= appl
 from __future__ import annotations
 
 import hashlib
+from typing import Annotated
 
 import msgspec
 
@@ -18,6 +19,9 @@ VERSION = 1
 
 # A vend fact has about 500 bytes; nothing legitimate that goes up comes near this.
 ENVELOPE_BYTES_MAX = 16_384
+
+# Milliseconds on a wall clock that may be far off, yet fits every database's 64-bit integer.
+Moment = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
 
 
 class Envelope(
@@ -44,8 +48,8 @@ class Envelope(
     seq: Number
     prev: Number
     boot_id: Id
-    mono_ms: int
-    wall_ms: int
+    mono_ms: Number
+    wall_ms: Moment
     clock_state: ClockState
     fact: msgspec.Raw
     version: int = VERSION

@@ -8,7 +8,8 @@ machine forget it leaves after the commit, and so does the acknowledgement to th
 A fact that cannot be read, or that a rule refuses, goes to quarantine in that same transaction and its number counts as
 applied: it blocks nobody and can be replayed when somebody knows better. When the database itself refuses a batch, the
 batch is undone and its messages are taken one by one, so that only the culprit goes to quarantine (I11). When the
-database is not there at all, nothing is applied, nothing is acknowledged, and everything comes again.
+database is not there at all, nothing is applied, nothing is acknowledged, and everything comes again: an error goes to
+quarantine only when it is known to be about a value.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 
 from cloud import downlink
-from cloud.database import Database, Work, incarnation, is_collision
+from cloud.database import Database, Work, incarnation
 from cloud.downlink import Outgoing
 from cloud.errors import FleetError
 from cloud.events import Event
@@ -62,6 +63,12 @@ BATCH_MAX = 500
 # Items without a number that one machine may leave in quarantine; later ones are only counted.
 UNNUMBERED_MAX = 20_000
 
+# PostgreSQL's classes of errors that are about values: data exception, integrity constraint violation.
+_DATA_STATES = ("22", "23")
+
+# What code raises when it meets a value that nobody thought of.
+_RULES_BROKEN = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
+
 
 @dataclass(slots=True)
 class _Batch:
@@ -85,7 +92,7 @@ async def ingest_batch(database: Database, credentials: Credentials, messages: S
     try:
         batch = await database.transact(partial(_settle, credentials=credentials, said=said))
     except Exception as error:
-        if _is_nobodys_fault(error):
+        if not _is_the_messages_fault(error):
             raise
         # Whatever it was, one of these messages provokes it: the others must not suffer.
         log.warning("a batch of %d is taken one by one: %s", len(said), _words(error))
@@ -101,7 +108,7 @@ async def _ingest_one(database: Database, credentials: Credentials, one: Said) -
     try:
         return (await database.transact(partial(_settle, credentials=credentials, said=[one]))).outgoing
     except Exception as error:
-        if _is_nobodys_fault(error):
+        if not _is_the_messages_fault(error):
             raise
         # Logged here, kept with its reason there.
         log.warning("%s goes to quarantine: %s", one.incoming.topic[:80], _words(error))
@@ -307,10 +314,14 @@ async def _answer_with_watermarks(batch: _Batch, lined: LinedUp, streams: Iterab
         batch.outgoing.append(Outgoing(MachineId(stream[1]), "watermark", encode(mark)))
 
 
-def _is_nobodys_fault(error: Exception) -> bool:
-    """The database is away, short of something or crowded: no message is to blame."""
-    crowded = isinstance(error, DBAPIError) and is_collision(error)
-    return crowded or isinstance(error, OperationalError | InterfaceError | OSError)
+def _is_the_messages_fault(error: Exception) -> bool:
+    """Whether some message provoked it, as far as that can be told: quarantine must never hide a failing database."""
+    if isinstance(error, IntegrityError | DataError):
+        return True
+    if isinstance(error, DBAPIError):
+        state = getattr(error.orig, "sqlstate", None) or ""
+        return state[:2] in _DATA_STATES or isinstance(error.__cause__, ValueError)
+    return isinstance(error, FleetError | StatementError | _RULES_BROKEN)
 
 
 def _words(error: Exception) -> str:
