@@ -212,6 +212,9 @@ class Line:
         """Return once nobody owes an answer that could be taken for the one to `ask`."""
         while debt := self._owed.blocking(ask.kinds, self._clock.mono_ms()):
             debtor = self._peers[debt.slave]
+            if self._slave(debt.slave).breaker.state(self._clock.mono_ms()) != "closed":
+                # A fence to the dead is one more debt: two kinds would keep each other owed, and neighbours waiting.
+                raise Later(debt.expires_mono_ms + 1)
             try:
                 self._fence(debtor, self._free_fence(debtor, debt), not_after_mono_ms)
             except BoardSilent as silence:

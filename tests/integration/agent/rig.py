@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from firmware_sim.control import Control
 from firmware_sim.physics import Physics
 from firmware_sim.scenario import BoardSettings, MachineSettings, Scenario
 from firmware_sim.testbench import bench
-from shared.clock import SystemClock
+from shared.clock import Clock, SystemClock
 from shared.ids import AisleId, GoodsId
 from shared.messages import AisleConfig, Fact, MachineConfig, decode_fact, encode
 from shared.seal import seal_config
@@ -28,12 +29,13 @@ from shared.seal import seal_config
 MACHINE = "vm-1"
 SECRET = "5e" * 32
 STOCK = 6
+MOTORS = 6
 
 # Waiting for a machine that has nothing else to do; generous, because the test machine may be busy.
 DEADLINE_S = 30.0
 
 
-def planogram(*, boards: int = 1, motors: int = 6, version: int = 1, **changes: Any) -> MachineConfig:
+def planogram(*, boards: int = 1, motors: int = MOTORS, version: int = 1, **changes: Any) -> MachineConfig:
     """Aisles 1-00, 1-01 ... per board; neighbours in pairs hold the same goods, so every aisle has a twin."""
     return MachineConfig(
         machine=MACHINE,
@@ -54,8 +56,10 @@ def planogram(*, boards: int = 1, motors: int = 6, version: int = 1, **changes: 
     )
 
 
-def write_settings(folder: Path, url: str, *, boards: int = 1, broker_port: int = 1, extra: str = "") -> Path:
-    """The settings file of the machine, and its secret."""
+def write_settings(
+    folder: Path, url: str, *, boards: int = 1, broker_port: int = 1, bus: str = "", extra: str = ""
+) -> Path:
+    """The settings file of the machine, and its secret. `bus` and `extra`: more lines for the bus and for the end."""
     secret = folder / "secret"
     secret.touch(mode=0o600)
     secret.write_text(SECRET)
@@ -73,6 +77,7 @@ secret_file = "secret"
 url = "{url}"
 boards = {list(range(1, boards + 1))}
 poll_ms = 50
+{bus}
 [door]
 value_file = "door"
 poll_ms = 50
@@ -101,7 +106,9 @@ async def stock_ledger(settings: Settings, config: MachineConfig, quantity: int 
         await ledger.write(lambda conn: stored_config.store(conn, config.version, document, mac))
         for aisle in config.aisles if quantity else ():
             await ledger.write(
-                lambda conn, aisle=aisle: stock.load(conn, AisleId(aisle.aisle), GoodsId(aisle.goods), quantity, clock)
+                partial(
+                    stock.load, aisle=AisleId(aisle.aisle), goods=GoodsId(aisle.goods), quantity=quantity, clock=clock
+                )
             )
 
 
@@ -181,11 +188,36 @@ class Rig:
             lies_there = remaining[aisle["board"], aisle["motor"]]
             assert aisle["on_hand"] - aisle["held"] <= lies_there <= aisle["on_hand"], aisle
 
+    async def runs(self) -> int:
+        """How often a board accepted a start."""
+        return int((await self.sim.truth())["totals"]["runs_accepted"])
+
+    async def turning(self) -> None:
+        """Wait until a motor turns."""
+
+        async def turns() -> bool:
+            return any(run["end_ms"] is None for run in await self.sim.runs(MACHINE))
+
+        await self.until(turns, "a motor turns")
+
+    async def attempts(self, answer: dict[str, Any]) -> list[tuple[str, str]]:
+        """Aisle and outcome of every attempt of a press that was answered."""
+        order = await self.panel.ask("order", order=answer["order"])
+        return [(attempt["aisle"], attempt["outcome"]) for attempt in order["attempts"]]
+
+    async def locked(self) -> dict[str, str]:
+        """The closed aisles and why."""
+        return {row["aisle"]: row["locked"] for row in await self.panel.ask("aisles") if row["locked"] is not None}
+
+    async def faults(self) -> set[str]:
+        """The codes of all faults that hold."""
+        return {fault["code"] for fault in await self.panel.ask("faults")}
+
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self, clock: Clock | None = None) -> AsyncIterator[None]:
         """The agent runs inside this block."""
         self._stop = asyncio.Event()
-        async with composition.build(self.settings, SystemClock()) as self.agent, asyncio.TaskGroup() as tasks:
+        async with composition.build(self.settings, clock or SystemClock()) as self.agent, asyncio.TaskGroup() as tasks:
             tasks.create_task(composition.run_built(self.agent, self._stop))
             async with asyncio.timeout(DEADLINE_S):
                 await listening(self.settings.socket.path)
@@ -201,7 +233,8 @@ async def rig(
     folder: Path,
     *,
     boards: int = 1,
-    motors: int = 6,
+    motors: int = MOTORS,
+    stock: int = STOCK,
     seed: int = 7,
     speed: float = 20.0,
     faults: Any = "none",
@@ -209,8 +242,13 @@ async def rig(
     physics: Physics | None = None,
     config: MachineConfig | None = None,
     board: dict[str, Any] | None = None,
+    machine: dict[str, Any] | None = None,
+    bus: str = "",
 ) -> AsyncIterator[Rig]:
-    """A machine whose ledger and shelves hold `STOCK` items in every aisle."""
+    """A machine whose ledger and shelves hold `stock` items in every aisle.
+
+    `board` and `machine` set fields of the scenario's board and machine, `bus` adds lines to the settings' bus.
+    """
     scenario = Scenario(
         machine=(
             MachineSettings(
@@ -219,9 +257,10 @@ async def rig(
                 door="door",
                 celsius=6.0,
                 board=tuple(
-                    BoardSettings(address=address, motors=motors, stock=STOCK, capacity=10, **(board or {}))
+                    BoardSettings(address=address, motors=motors, stock=stock, capacity=max(stock, 10), **(board or {}))
                     for address in range(1, boards + 1)
                 ),
+                **(machine or {}),
             ),
         ),
         seed=seed,
@@ -232,6 +271,6 @@ async def rig(
         folder=folder,
     )
     async with bench(scenario) as sim:
-        settings = load(write_settings(folder, sim.urls[MACHINE], boards=boards))
-        await stock_ledger(settings, config or planogram(boards=boards, motors=motors))
+        settings = load(write_settings(folder, sim.urls[MACHINE], boards=boards, bus=bus))
+        await stock_ledger(settings, config or planogram(boards=boards, motors=motors), stock)
         yield Rig(folder=folder, settings=settings, sim=sim.control)
