@@ -6,7 +6,7 @@ from fastapi.security import HTTPBearer
 from starlette.requests import Request
 
 from cloud.facades.dialect import Dialect
-from cloud.facades.native import accounts, catalog, events, machines, members, orders, quarantine, tickets
+from cloud.facades.native import accounts, catalog, events, machines, members, orders, quarantine, reports, tickets
 from cloud.facades.native.problems import declared, tell
 
 
@@ -27,6 +27,7 @@ NATIVE = Dialect(
         *orders.OPERATIONS,
         *tickets.OPERATIONS,
         *quarantine.OPERATIONS,
+        *reports.OPERATIONS,
         *events.OPERATIONS,
     ),
     token_of=token_of,

@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.cloud.api.world import Business
 
+PERIOD = {"from_ms": "1795104000000", "before_ms": "1795190400000"}
 KEY = {"Idempotency-Key": "example-key-1"}
 
 
@@ -82,6 +83,9 @@ def examples(own: Business) -> dict[str, Example]:
         "list_refunds": Example(order),
         "list_reviews": Example(),
         "decide_review": Example(order, {"delivered": True, "reason": "seen on camera"}, status=409),
+        "sales_by_hour": Example(query=PERIOD),
+        "days_to_empty": Example(),
+        "machine_account": Example(machine, query=PERIOD),
         "list_quarantine": Example(),
         "list_unclaimed": Example(),
         "quarantine_detail": Example({"item": own.item}),
