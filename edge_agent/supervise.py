@@ -9,6 +9,7 @@ sd_notify(3) and WatchdogSec= of systemd.service(5) are the protocol: datagrams 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
@@ -47,7 +48,7 @@ async def supervise(
     while True:
         began_ms = clock.mono_ms()
         try:
-            await work()
+            await _run_apart(name, work)
         except Exception as error:
             failure = _expected_failure(error)
             if failure is None:
@@ -61,6 +62,28 @@ async def supervise(
         else:
             return
         await clock.sleep_ms(pause_ms)
+
+
+async def _run_apart(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Run `work` in a task of its own, so that a shutdown is never mistaken for a failure.
+
+    Work that fails while it is being cancelled raises its failure instead (task groups do so before Python 3.13), and a
+    supervisor that awaited it directly would start it again.
+    """
+
+    async def run() -> None:
+        await work()
+
+    running = asyncio.create_task(run(), name=name)
+    try:
+        await asyncio.wait({running})
+    except asyncio.CancelledError:
+        running.cancel()
+        await asyncio.wait({running})
+        if not running.cancelled() and (error := running.exception()) is not None:
+            log.warning("%s: failed while stopping: %s", name, error)
+        raise
+    running.result()
 
 
 def _expected_failure(error: Exception) -> Exception | None:

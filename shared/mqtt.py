@@ -316,7 +316,9 @@ class Connection:
     async def next_batch(self, limit: int) -> list[Message]:
         """Wait for at least one message and return up to `limit` that are here, in order of arrival.
 
-        What arrived before a connection was lost is still handed out; then `Disconnected` is raised.
+        A broker has a window of its own (20 by custom) and sends no more until something is acknowledged: take what
+        is here, acknowledge, and come back. What arrived before a connection was lost is still handed out; then
+        `Disconnected` is raised.
         """
         while not self._inbox:
             self._check_open()

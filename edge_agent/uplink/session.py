@@ -7,6 +7,7 @@ value lives here, so nothing is lost between two of them. A hung broker delays t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -161,7 +162,8 @@ class Uplink:
                     await self._converse(link)
                 except asyncio.CancelledError:
                     # The will speaks only for connections that die; one that is closed on purpose says it itself.
-                    link.publish_soon(*gone, qos=0)
+                    with contextlib.suppress(Disconnected, PublishRefused):
+                        link.publish_soon(*gone, qos=0)
                     raise
         except* (Disconnected, PublishRefused) as ended:
             refused = ended.subgroup(PublishRefused)

@@ -13,9 +13,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from edge_agent.ledger import inbox, outbox
+from edge_agent.ledger.database import LedgerDatabase
 from edge_agent.supervise import supervise
 from edge_agent.uplink import sender
 from edge_agent.uplink.memory import MemoryInbox, MemoryOutbox, MemoryReadings
+from edge_agent.uplink.ports import Inbox, LedgerInbox, LedgerOutbox, Outbox
 from edge_agent.uplink.rejects import Rejects
 from edge_agent.uplink.session import Account, Presence, Uplink
 from shared import mqtt, topics
@@ -57,21 +60,25 @@ def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
 class Machine:
     """A machine's uplink with the ledger in memory; it outlives every connection."""
 
-    def __init__(self, address: MqttAddress, folder: Path, version: MqttVersion = 4) -> None:
+    def __init__(self, address: MqttAddress, folder: Path, version: MqttVersion | None = 4) -> None:
         self.clock = SystemClock()
         self.outbox = MemoryOutbox(self.clock)
         self.inbox = MemoryInbox()
         self.readings = MemoryReadings()
         self.troubles: list[tuple[str, bool]] = []
         self.selling = True
-        self.uplink = Uplink(
-            # amqtt waits for the rest of an MQTT 5 CONNECT; test_connection.py has the fallback.
-            Account(address, MACHINE, EPOCH, KEYS, version=version),
-            outbox=self.outbox,
-            inbox=self.inbox,
+        self.rejects = Rejects(folder / "rejects.jsonl", self.clock)
+        # amqtt waits for the rest of an MQTT 5 CONNECT: most tests spare themselves the fallback.
+        self.uplink = self.build(Account(address, MACHINE, EPOCH, KEYS, version=version), self.outbox, self.inbox)
+
+    def build(self, account: Account, outbox: Outbox, inbox: Inbox) -> Uplink:
+        return Uplink(
+            account,
+            outbox=outbox,
+            inbox=inbox,
             readings=self.readings,
             presence=lambda: Presence(config_version=3, selling=self.selling, software="test"),
-            rejects=Rejects(folder / "rejects.jsonl", self.clock),
+            rejects=self.rejects,
             trouble=self._trouble,
             clock=self.clock,
         )
@@ -101,6 +108,7 @@ class Cloud:
 
     def __init__(self, address: MqttAddress) -> None:
         self.address = address
+        self.epoch = EPOCH
         self.applied = 0
         self.hashes: dict[int, str] = {}
         self.heard: list[tuple[str, bytes]] = []
@@ -149,7 +157,7 @@ class Cloud:
             self._mark(resend=fact.prev > self.applied)
 
     def _mark(self, *, resend: bool) -> None:
-        mark = Watermark(epoch=EPOCH, applied=self.applied, incarnation="i1", resend=resend)
+        mark = Watermark(epoch=self.epoch, applied=self.applied, incarnation="i1", resend=resend)
         self.tell("watermark", encode(mark))
 
     def tell(self, channel: topics.DownChannel, payload: bytes) -> None:
@@ -204,6 +212,48 @@ async def test_offers_commands_and_claims_pass_both_ways(broker: Broker, tmp_pat
             assert list(machine.inbox.commands.values()) == [ask]
             assert machine.uplink.claim(claim) is True
             await cloud.until(lambda: cloud.of("claim") == [encode(claim)])
+
+
+async def test_an_old_broker_is_found_out_once_and_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mqtt, "VERSION_TIMEOUT_S", 0.5)
+    with amqtt_broker(tmp_path) as broker:
+        machine, cloud = Machine(broker.address, tmp_path, version=None), Cloud(broker.address)
+        async with cloud.running():
+            await cloud.connected()
+            async with machine.running():
+                await cloud.until(lambda: len(cloud.of("hello")) == 1)
+                assert machine.uplink._version == 4
+                broker.kill()
+                await until(lambda: not machine.uplink.connected)
+                # A broker that is down may come back as another one.
+                await until(lambda: machine.uplink._version is None)
+
+
+async def test_the_real_ledger_stands_behind_the_uplink(broker: Broker, tmp_path: Path) -> None:
+    clock, cloud = SystemClock(), Cloud(broker.address)
+    async with await LedgerDatabase.open(
+        tmp_path / "data" / "ledger.sqlite", machine=MACHINE, clock=clock, software="test"
+    ) as ledger:
+        cloud.epoch = ledger.epoch
+        machine = Machine(broker.address, tmp_path)
+        machine.uplink = machine.build(
+            Account(broker.address, MACHINE, ledger.epoch, KEYS, version=4),
+            LedgerOutbox(ledger),
+            LedgerInbox(ledger, clock),
+        )
+        await ledger.write(lambda conn: outbox.append(conn, DoorChanged(open=True), clock))
+        async with cloud.running():
+            await cloud.connected()
+            async with machine.running():
+                await cloud.until(lambda: cloud.applied == 2)  # EpochBegan and the door
+                ask = encode(SetSelling(selling=False))
+                mac = seal_command(KEYS.mac_key, MACHINE, ask)
+                cloud.tell("command", encode(Command(command="c1", ask=msgspec.Raw(ask), mac=mac)))
+                async with asyncio.timeout(DEADLINE_S):
+                    await machine.uplink.commands.wait()
+                await until(lambda: machine.uplink._sender._acked == 2)
+        assert (await ledger.read(outbox.position)).acked == 2
+        assert [stored.ask for stored in await ledger.read(inbox.unanswered)] == [ask]
 
 
 async def test_presence_is_told_again_when_it_changes(broker: Broker, tmp_path: Path) -> None:

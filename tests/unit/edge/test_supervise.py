@@ -76,6 +76,22 @@ async def test_bugs_and_an_unsafe_ledger_go_through(bug: Exception) -> None:
     assert work.runs == 1
 
 
+async def test_a_failure_on_the_way_out_does_not_keep_the_loop_alive() -> None:
+    async def fail_when_cancelled() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise Disconnected("lost while leaving") from None
+
+    clock = ManualClock()
+    running = start(work := Work(before=fail_when_cancelled), clock)
+    await settle()
+    running.cancel()
+    await pass_time(clock, 10_000)
+    assert running.cancelled()
+    assert work.runs == 1
+
+
 async def test_a_long_healthy_run_is_followed_by_a_short_pause() -> None:
     clock = ManualClock()
 
