@@ -52,7 +52,6 @@ class Reserve:
         handle = os.open(self.path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         try:
             os.posix_fallocate(handle, 0, self.size_bytes)
-            os.fsync(handle)
         except OSError as error:
             if error.errno not in _NO_SPACE:
                 raise

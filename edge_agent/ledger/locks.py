@@ -12,9 +12,11 @@ from shared.messages import (
     ConfigReported,
     DoorChanged,
     FaultChanged,
+    FilterConditionChanged,
     SellingChanged,
     StateFact,
     TemperatureBandChanged,
+    WaterQualityChanged,
     decode_fact,
     encode,
     state_key,
@@ -102,6 +104,10 @@ def _meaning(fact: StateFact) -> tuple[object, ...]:
             return (fact.selling, fact.reason)
         case ConfigReported():
             return (fact.version, fact.refused)
+        case FilterConditionChanged():
+            return (fact.condition, fact.name)
+        case WaterQualityChanged():
+            return (fact.fit, fact.reason)
 
 
 def _initial(fact: StateFact) -> tuple[object, ...] | None:

@@ -16,7 +16,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from edge_agent.errors import LedgerDamaged, LedgerRefused
+from edge_agent.errors import LedgerDamaged, LedgerRefused, LedgerUnsafe
 from edge_agent.ledger import outbox, stock, wal
 from edge_agent.ledger.failures import in_our_words
 from shared.clock import Clock
@@ -265,5 +265,7 @@ def _sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
+    except OSError as error:
+        raise LedgerUnsafe(f"{path}: {error.strerror}: check the disk, then start again") from error
     finally:
         os.close(handle)
