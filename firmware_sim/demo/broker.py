@@ -17,7 +17,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware_sim.demo.processes import Failed, child, python, until
+from firmware_sim.demo.processes import Child, Failed, child, python, until
 
 MOSQUITTO_CONF = """
 per_listener_settings true
@@ -55,11 +55,21 @@ plugins:
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """A running broker: its name, the machines' port, and what the cloud needs to use it."""
+    """A running broker: its process, the machines' port and the cloud's, and what the cloud needs to use it."""
 
-    name: str
+    process: Child
     machines_port: int
+    cloud_port: int
     cloud_options: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """mosquitto or amqtt."""
+        return self.process.name
+
+    async def listening(self) -> None:
+        """Return once it takes connections, at its start or when it was started again."""
+        await until(lambda: listens(self.machines_port) and listens(self.cloud_port), f"{self.name} listens")
 
 
 def free_port() -> int:
@@ -106,11 +116,11 @@ async def _mosquitto(folder: Path, program: str, tool: str) -> AsyncIterator[Bro
     user = "user root" if os.geteuid() == 0 else ""
     conf = folder / "mosquitto.conf"
     conf.write_text(MOSQUITTO_CONF.format(folder=folder, machines=machines, cloud=cloud, user=user))
-    async with child("mosquitto", [program, "-c", str(conf)], folder):
-        await until(lambda: listens(machines) and listens(cloud), "mosquitto listens")
-        yield Broker(
-            name="mosquitto",
+    async with child("mosquitto", [program, "-c", str(conf)], folder) as process:
+        broker = Broker(
+            process=process,
             machines_port=machines,
+            cloud_port=cloud,
             cloud_options=(
                 *("--broker", f"127.0.0.1:{cloud}", "--broker-user", "cloud"),
                 *("--broker-password-file", str(password)),
@@ -118,6 +128,8 @@ async def _mosquitto(folder: Path, program: str, tool: str) -> AsyncIterator[Bro
                 *("--broker-pid-file", str(folder / "mosquitto.pid")),
             ),
         )
+        await broker.listening()
+        yield broker
 
 
 @asynccontextmanager
@@ -126,9 +138,10 @@ async def _amqtt(folder: Path) -> AsyncIterator[Broker]:
     conf = folder / "amqtt.yaml"
     conf.write_text(AMQTT_CONF.format(machines=port))
     command = python("-W", "ignore", "-m", "amqtt.scripts.broker_script", "-c", str(conf))
-    async with child("amqtt", command, folder):
-        await until(lambda: listens(port), "amqtt listens")
-        yield Broker(name="amqtt", machines_port=port, cloud_options=("--broker", f"127.0.0.1:{port}"))
+    async with child("amqtt", command, folder) as process:
+        broker = Broker(process, machines_port=port, cloud_port=port, cloud_options=("--broker", f"127.0.0.1:{port}"))
+        await broker.listening()
+        yield broker
 
 
 def listens(port: int) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 
@@ -72,3 +73,18 @@ MACHINES: Final = (
 
 MEMBERS: Final = tuple(f"member-{number:02d}" for number in range(1, 9))
 TOP_UP_FEN: Final = 500_000
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Who plays, and where they differ from what everybody else is: as few lines as possible.
+
+    physics: fields of the simulator's physics. agent: settings of every agent, by table and key. agent_program: what
+    Python runs as the agent. cloud: more options of the cloud's command.
+    """
+
+    machines: tuple[Machine, ...] = MACHINES
+    physics: Mapping[str, int] = field(default_factory=dict)
+    agent: Mapping[str, Mapping[str, int | str]] = field(default_factory=dict)
+    agent_program: tuple[str, ...] = ("-m", "edge_agent")
+    cloud: tuple[str, ...] = ()

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import httpx2
 
-from firmware_sim.demo.cast import GOODS, MACHINES, MEMBERS, Machine
+from firmware_sim.demo.cast import GOODS, MEMBERS, Machine
 from firmware_sim.demo.processes import Failed
 from firmware_sim.demo.stage import Stage
 from firmware_sim.demo.wire import Refused
@@ -57,8 +57,9 @@ class People:
         """Buy, press and look after the machines, for ever."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep(self._order, ORDER_EVERY_S), name="buyers")
-            for machine in MACHINES:
-                group.create_task(self._keep(self._press, PRESS_EVERY_S * len(MACHINES), machine), name="pressers")
+            machines = self._stage.cast.machines
+            for machine in machines:
+                group.create_task(self._keep(self._press, PRESS_EVERY_S * len(machines), machine), name="pressers")
                 group.create_task(self._keep(self._look_after, ROUND_EVERY_S, machine), name="technician")
 
     async def _keep(self, act: Any, every_s: float, *who: Any) -> None:
@@ -70,7 +71,7 @@ class People:
     async def _order(self) -> None:
         """A member orders in the app."""
         self._number += 1
-        machine = self._dice.choice(MACHINES)
+        machine = self._dice.choice(self._stage.cast.machines)
         aisle = self._dice.choice(machine.aisles())
         member = self._dice.choice(MEMBERS)
         key = f"demo-order-{self._number}"

@@ -23,19 +23,41 @@ class Failed(Exception):
 
 
 class Child:
-    """One running child process. `lines` holds what it printed so far."""
+    """One child process, which can be killed and started again. `lines` holds what its present life has printed."""
 
-    def __init__(self, name: str, process: asyncio.subprocess.Process, log: Path) -> None:
+    def __init__(self, name: str, command: list[str], folder: Path) -> None:
         self.name = name
-        self.process = process
-        self.log = log
+        self.log = folder / f"{name}.log"
         self.lines: list[str] = []
         self.printed = asyncio.Event()
+        self._command = command
+        self._process: asyncio.subprocess.Process | None = None
+        self._reader: asyncio.Task[None] | None = None
 
-    async def collect(self) -> None:
+    @property
+    def process(self) -> asyncio.subprocess.Process:
+        """The process of its present (or last) life."""
+        assert self._process is not None, f"{self.name} was not started"
+        return self._process
+
+    async def start(self) -> None:
+        """Start it, or start it again after its end."""
+        with self.log.open("ab") as file:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=file,
+                # Ctrl-C in the terminal is for the demo, which then ends its children in order.
+                start_new_session=True,
+            )
+        self.lines.clear()
+        self._reader = asyncio.create_task(self._collect(self._process.stdout), name=f"{self.name}-output")
+
+    async def _collect(self, output: asyncio.StreamReader | None) -> None:
         """Read what it prints, until it ends."""
-        assert self.process.stdout is not None
-        async for line in self.process.stdout:
+        assert output is not None, "its output is a pipe"
+        async for line in output:
             self.lines.append(line.decode(errors="replace").rstrip("\n"))
             self.printed.set()
 
@@ -57,6 +79,12 @@ class Child:
         if self.process.returncode is not None:
             raise Failed(f"{self.name} ended with {self.process.returncode}; its log: {self.log}")
 
+    async def kill(self) -> None:
+        """kill -9, as a crash or a power cut would."""
+        if self.process.returncode is None:
+            self.process.kill()
+        await self._ended()
+
     async def stop(self) -> None:
         """Ask it to end, and insist after a while."""
         if self.process.returncode is None:
@@ -65,29 +93,23 @@ class Child:
                 await asyncio.wait_for(self.process.wait(), STOP_WAIT_S)
             except TimeoutError:
                 self.process.kill()
-                await self.process.wait()
+        await self._ended()
+
+    async def _ended(self) -> None:
+        assert self._reader is not None, "started together with the process"
+        await self.process.wait()
+        await self._reader
 
 
 @asynccontextmanager
 async def child(name: str, command: list[str], folder: Path) -> AsyncIterator[Child]:
     """Run a program with its log in `folder`; ended when the block is left."""
-    log = folder / f"{name}.log"
-    with log.open("ab") as file:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=file,
-            # Ctrl-C in the terminal is for the demo, which then ends its children in order.
-            start_new_session=True,
-        )
-    running = Child(name, process, log)
-    reader = asyncio.create_task(running.collect(), name=f"{name}-output")
+    running = Child(name, command, folder)
+    await running.start()
     try:
         yield running
     finally:
         await running.stop()
-        await reader
 
 
 def python(*arguments: str) -> list[str]:

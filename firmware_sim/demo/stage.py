@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 from firmware_sim.control import Control
 from firmware_sim.demo.broker import Broker, free_port, run_broker
-from firmware_sim.demo.cast import GOODS, LOADED, MACHINES, MEMBERS, OPENING, TOP_UP_FEN, Machine
+from firmware_sim.demo.cast import GOODS, LOADED, MEMBERS, OPENING, TOP_UP_FEN, Cast, Machine
 from firmware_sim.demo.processes import START_WAIT_S, Child, Failed, child, python, until
 from firmware_sim.demo.wire import Api, Panel, Refused
 
@@ -29,47 +30,59 @@ LOADS_AT_ONCE = 8
 class Stage:
     """Everything that runs, and how to reach it."""
 
+    cast: Cast
     api: Api
     broker: Broker
     sim: Control
+    cloud: Child
+    simulator: Child
+    agents: dict[str, Child]
     panels: dict[str, Panel]
-    children: tuple[Child, ...]
     folder: Path
     sign_in: dict[str, str]
 
+    @property
+    def children(self) -> tuple[Child, ...]:
+        """Every process that must live while the stage is used."""
+        return (self.cloud, self.simulator, *self.agents.values())
+
 
 @asynccontextmanager
-async def set_stage(folder: Path, *, seed: int, speed: float, broker: str, port: int, say: Say) -> AsyncIterator[Stage]:
+async def set_stage(
+    folder: Path, *, seed: int, speed: float, broker: str, port: int, say: Say, cast: Cast | None = None
+) -> AsyncIterator[Stage]:
     """Start everything in `folder`, which is emptied first; all of it ends when the block is left."""
+    cast = cast or Cast()
     _empty(folder)
     async with AsyncExitStack() as stack:
         say("starting the broker")
         running = await stack.enter_async_context(run_broker(folder, broker))
         say(f"starting the cloud (broker: {running.name})")
-        cloud, api, sign_in = await _cloud(stack, folder, running, port)
+        cloud, api, sign_in = await _cloud(stack, folder, (*running.cloud_options, *cast.cloud), port)
         say("starting the simulated machines")
-        simulator = await stack.enter_async_context(child("simulator", _simulator(folder, seed, speed), folder))
+        simulator = await stack.enter_async_context(child("simulator", _simulator(folder, cast, seed, speed), folder))
         await until((folder / "ready.json").exists, "the simulator is ready")
         sim = await stack.enter_async_context(Control(folder / "control"))
-        agents = []
-        panels = {}
-        for machine in MACHINES:
-            say(f"registering {machine.machine} and starting its agent")
-            agents.append(await _agent(stack, folder, api, machine, running.machines_port))
-            panels[machine.machine] = Panel(folder / machine.machine / "agent.sock")
         stage = Stage(
+            cast=cast,
             api=api,
             broker=running,
             sim=sim,
-            panels=panels,
-            children=(cloud, simulator, *agents),
+            cloud=cloud,
+            simulator=simulator,
+            agents={},
+            panels={},
             folder=folder,
             sign_in=sign_in,
         )
+        for machine in cast.machines:
+            say(f"registering {machine.machine} and starting its agent")
+            stage.agents[machine.machine] = await _agent(stack, stage, machine)
+            stage.panels[machine.machine] = Panel(folder / machine.machine / "agent.sock")
         say("planograms, prices and wallets")
         await _decide(stage)
         say("restocking every aisle")
-        await asyncio.gather(*(_restock(stage, machine) for machine in MACHINES))
+        await asyncio.gather(*(_restock(stage, machine) for machine in cast.machines))
         await _until_selling(stage)
         yield stage
 
@@ -84,12 +97,12 @@ def _empty(folder: Path) -> None:
     marker.touch()
 
 
-async def _cloud(stack: AsyncExitStack, folder: Path, broker: Broker, port: int) -> tuple[Child, Api, dict[str, str]]:
-    """The cloud on SQLite, and its first administrator signed in with a password of this run."""
-    command = python(
-        *("-m", "cloud", "all", "--data", str(folder / "cloud"), "--port", str(port or free_port())),
-        *broker.cloud_options,
-    )
+async def _cloud(
+    stack: AsyncExitStack, folder: Path, options: tuple[str, ...], port: int
+) -> tuple[Child, Api, dict[str, str]]:
+    """The cloud (on SQLite unless the options say otherwise), its first administrator signed in with a new password."""
+    where = ("--data", str(folder / "cloud"), "--port", str(port or free_port()))
+    command = python("-m", "cloud", "all", *where, *options)
     cloud = await stack.enter_async_context(child("cloud", command, folder))
     address = await cloud.line("AisleFlow cloud: http")
     first = await cloud.line("First administrator:")
@@ -105,9 +118,9 @@ async def _cloud(stack: AsyncExitStack, folder: Path, broker: Broker, port: int)
     return cloud, api, sign_in
 
 
-def _simulator(folder: Path, seed: int, speed: float) -> list[str]:
-    parts = [f"seed = {seed}", f"speed = {speed}"]
-    for machine in MACHINES:
+def _simulator(folder: Path, cast: Cast, seed: int, speed: float) -> list[str]:
+    parts = [f"seed = {seed}", f"speed = {speed}", *_table("physics", cast.physics)]
+    for machine in cast.machines:
         parts += [
             "[[machine]]",
             f'name = "{machine.machine}"',
@@ -118,7 +131,7 @@ def _simulator(folder: Path, seed: int, speed: float) -> list[str]:
         for address, motors in machine.boards.items():
             parts += ["[[machine.board]]", f"address = {address}", f"motors = {motors}"]
             parts += [f"stock = {OPENING}", f"capacity = {OPENING + LOADED}"]
-    for machine in MACHINES:
+    for machine in cast.machines:
         (folder / machine.machine).mkdir(mode=0o700)
     scenario = folder / "scenario.toml"
     scenario.write_text("\n".join(parts) + "\n", encoding="utf-8")
@@ -126,23 +139,42 @@ def _simulator(folder: Path, seed: int, speed: float) -> list[str]:
     return python("-m", "firmware_sim", str(scenario), *options)
 
 
-async def _agent(stack: AsyncExitStack, folder: Path, api: Api, machine: Machine, broker_port: int) -> Child:
+async def _agent(stack: AsyncExitStack, stage: Stage, machine: Machine) -> Child:
     """Register and claim the machine, give its agent the credential, and start it."""
-    home = folder / machine.machine
-    await api.post("/machines", machine=machine.machine, name=machine.name, place=machine.place)
-    credential = await api.post(f"/machines/{machine.machine}/claim")
+    home = stage.folder / machine.machine
+    await stage.api.post("/machines", machine=machine.machine, name=machine.name, place=machine.place)
+    credential = await stage.api.post(f"/machines/{machine.machine}/claim")
     secret = home / "secret"
     with os.fdopen(os.open(secret, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "w") as file:
         file.write(credential["secret"])
     settings = home / "agent.toml"
-    settings.write_text(
-        f'machine = "{machine.machine}"\ndata_dir = "data"\n'
-        f'[uplink]\nhost = "127.0.0.1"\nport = {broker_port}\ntls = false\nsecret_file = "secret"\n'
-        f'[[bus]]\nurl = "{home / "tty"}"\nboards = {list(machine.boards)}\n'
-        f'[door]\nvalue_file = "door"\n[socket]\npath = "agent.sock"\n'
-    )
-    command = python("-m", "edge_agent", "--settings", str(settings))
-    return await stack.enter_async_context(child(f"agent-{machine.machine}", command, folder))
+    settings.write_text("\n".join(_settings(stage, machine)) + "\n", encoding="utf-8")
+    command = python(*stage.cast.agent_program, "--settings", str(settings))
+    return await stack.enter_async_context(child(f"agent-{machine.machine}", command, stage.folder))
+
+
+def _settings(stage: Stage, machine: Machine) -> list[str]:
+    """The agent's settings file, with what the cast wants otherwise."""
+    tables: dict[str, dict[str, Any]] = {
+        "uplink": {
+            "host": "127.0.0.1",
+            "port": stage.broker.machines_port,
+            "tls": False,
+            "secret_file": "secret",
+        },
+        "[bus]": {"url": str(stage.folder / machine.machine / "tty"), "boards": list(machine.boards)},
+        "door": {"value_file": "door"},
+        "socket": {"path": "agent.sock"},
+    }
+    for name, changed in stage.cast.agent.items():
+        tables.setdefault(name, {}).update(changed)
+    lines = [f'machine = "{machine.machine}"', 'data_dir = "data"']
+    return lines + [line for name, values in tables.items() for line in _table(name, values)]
+
+
+def _table(name: str, values: Mapping[str, Any]) -> list[str]:
+    """A TOML table of strings, numbers, booleans and lists, which are written as in JSON."""
+    return [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
 
 
 async def _decide(stage: Stage) -> None:
@@ -150,7 +182,7 @@ async def _decide(stage: Stage) -> None:
     api = stage.api
     for goods in GOODS:
         await api.post("/goods", goods=goods.goods, name=goods.name, price_fen=goods.price_fen)
-    for machine in MACHINES:
+    for machine in stage.cast.machines:
         await api.put(
             f"/machines/{machine.machine}/planogram",
             version=0,
