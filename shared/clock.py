@@ -50,7 +50,7 @@ class Clock(Protocol):
 
 
 async def within(clock: Clock, awaitable: Awaitable[T], limit_ms: int) -> T | None:
-    """The result of `awaitable`, or None (and it is cancelled) when `clock` shows `limit_ms` more before it is there."""
+    """The result of `awaitable`, or None (and it is cancelled) once `clock` has grown by `limit_ms` without it."""
     work = asyncio.ensure_future(awaitable)
     timer = asyncio.ensure_future(clock.sleep_ms(limit_ms))
     try:

@@ -13,11 +13,13 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-Id = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,47}$")]
-Text = Annotated[str, msgspec.Meta(max_length=500)]
-Amount = Annotated[int, msgspec.Meta(ge=0, le=10**11)]
-Count = Annotated[int, msgspec.Meta(ge=0, le=100_000)]
-Number = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+from shared.fields import Amount as Amount
+from shared.fields import Count as Count
+from shared.fields import Id as Id
+from shared.fields import Number as Number
+from shared.fields import Text as Text
+from shared.fields import Volume as Volume
+from shared.water import PurifierConfig, Warmth, purifier_problems
 
 # What may be dropped. ledger: nothing, ever. state: older values of a key. reading: the oldest, counted.
 DropClass = Literal["ledger", "state", "reading"]
@@ -99,6 +101,108 @@ class VendUnknown(_VendEnd, frozen=True, kw_only=True, tag="vend_unknown"):
     """Nobody can prove whether something was delivered: money and item stay held until a person decides."""
 
     reason: UnknownReason
+
+
+# Why a pour ended where it ended.
+PourReason = Literal[
+    "target",  # what was asked for has flowed
+    "stopped",  # a person ended it
+    "stalled",  # the valve was open and nothing flowed any more
+    "max_time",  # the limit of time
+    "max_volume",  # the limit of volume
+    "valve_stuck",  # the relay did what it was told and the water did not follow
+    "power_lost",  # the agent died; the relay's own timer shut the valve, the totaliser tells how much flowed
+    "meter_lost",  # the flow meter did not answer; the relay was shut at once
+]
+
+
+class PourEnded(_Fact, frozen=True, kw_only=True, tag="pour_ended"):
+    """A pour is over: `poured_ml` flowed, and that is what is charged. `poured_ml` 0: nothing flowed, nothing is owed.
+
+    `totaliser_before` and `totaliser_after` are the meter's own count in its own unit (pulses or millilitres as the
+    device profile says); `certain` is false when the count between them cannot be trusted: then a person decides.
+    """
+
+    order: Id
+    outlet: Warmth
+    source: Source
+    means: Means
+    asked_ml: Volume
+    poured_ml: Volume
+    price_fen_per_litre: Amount
+    charged_fen: Amount
+    paid_fen: Amount = 0
+    reason: PourReason
+    certain: bool = True
+    txn: Number
+    plan: Id | None = None
+    totaliser_before: Number = 0
+    totaliser_after: Number = 0
+    overrun_ml: int = 0
+    config_version: Number = 0
+
+
+class PourRefused(_Fact, frozen=True, kw_only=True, tag="pour_refused"):
+    """An order for water that was claimed and can never be poured here: nothing flowed."""
+
+    order: Id
+    reason: Literal["void", "late_grant", "not_selling", "plan_ended", "unfit"]
+
+
+class WaterLeaked(_Fact, frozen=True, kw_only=True, tag="water_leaked"):
+    """`leaked_ml` flowed while every valve was told to be shut."""
+
+    leaked_ml: Volume
+
+
+class FilterChanged(_Fact, frozen=True, kw_only=True, tag="filter_changed"):
+    """A person put a new cartridge in; the old one had served this long."""
+
+    position: Count
+    name: Text
+    powered_hours: Number
+    worked_hours: Number
+    litres: Number
+    person: Text = ""
+
+
+class FilterConditionChanged(_Fact, frozen=True, kw_only=True, tag="filter_condition_changed"):
+    """How much life a cartridge has left. near_end: order one. past_end: no sale, if so set."""
+
+    position: Count
+    name: Text
+    condition: Literal["good", "near_end", "past_end"]
+    percent_left: Annotated[int, msgspec.Meta(ge=0, le=100)]
+
+
+class WaterQualityChanged(_Fact, frozen=True, kw_only=True, tag="water_quality_changed"):
+    """Whether the water is fit to be given, with the readings that decided it (ppm; None: the sensor is silent)."""
+
+    fit: bool
+    tds_in_ppm: Count | None = None
+    tds_out_ppm: Count | None = None
+    reason: Text = ""
+
+
+class MeterCalibrated(_Fact, frozen=True, kw_only=True, tag="meter_calibrated"):
+    """A person measured a pour and set the meter's factor; `spread_ppm` is how far the runs lay apart."""
+
+    meter: Id
+    pulses_per_litre_milli: Number
+    spread_ppm: Number
+    runs: Count
+    person: Text = ""
+
+
+class VisitRecorded(_Fact, frozen=True, kw_only=True, tag="visit_recorded"):
+    """A person was at the machine: when (by the boot clock), and what was done, sealed by the machine."""
+
+    visit: Id
+    person: Text
+    began_wall_ms: int
+    duration_ms: Number
+    actions: tuple[Text, ...] = ()
+    mac: Annotated[str, msgspec.Meta(max_length=64)]
 
 
 class StockLoaded(_Fact, frozen=True, kw_only=True, tag="stock_loaded"):
@@ -206,8 +310,23 @@ LedgerFact = (
     | ReviewClosed
     | CommandAnswered
     | ReadingsLost
+    | PourEnded
+    | PourRefused
+    | WaterLeaked
+    | FilterChanged
+    | MeterCalibrated
+    | VisitRecorded
 )
-StateFact = FaultChanged | AisleLockChanged | DoorChanged | TemperatureBandChanged | SellingChanged | ConfigReported
+StateFact = (
+    FaultChanged
+    | AisleLockChanged
+    | DoorChanged
+    | TemperatureBandChanged
+    | SellingChanged
+    | ConfigReported
+    | FilterConditionChanged
+    | WaterQualityChanged
+)
 Fact = LedgerFact | StateFact
 
 
@@ -231,6 +350,10 @@ def state_key(fact: StateFact) -> str:
             return "selling"
         case ConfigReported():
             return "config"
+        case FilterConditionChanged():
+            return f"filter/{fact.position}"
+        case WaterQualityChanged():
+            return "water"
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -279,6 +402,19 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
     aisle: Id
     goods: Id
     price_fen: Amount
+
+
+class PourOffer(msgspec.Struct, frozen=True, kw_only=True):
+    """An order for water looks for its machine: like an offer, with a volume instead of an aisle.
+
+    `hold_fen` is what the buyer's escrow holds; what is charged in the end is what flowed, and never more.
+    """
+
+    order: Id
+    outlet: Warmth
+    asked_ml: Volume
+    price_fen_per_litre: Amount
+    hold_fen: Amount
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -411,6 +547,7 @@ class MachineConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     drop_sensor: bool = True
     temperature_low_tenths_c: Annotated[int, msgspec.Meta(ge=-400, le=1200)] | None = None
     temperature_high_tenths_c: Annotated[int, msgspec.Meta(ge=-400, le=1200)] | None = None
+    purifier: PurifierConfig | None = None
 
 
 def config_problems(config: MachineConfig) -> list[str]:
@@ -427,6 +564,8 @@ def config_problems(config: MachineConfig) -> list[str]:
             )
         seen_aisles.add(aisle.aisle)
         seen_motors.add((aisle.board, aisle.motor))
+    if config.purifier is not None:
+        problems += [f"purifier.{problem}" for problem in purifier_problems(config.purifier)]
     low, high = config.temperature_low_tenths_c, config.temperature_high_tenths_c
     if low is not None and high is not None and low >= high:
         problems.append(f"temperature_low_tenths_c: {low} is not below temperature_high_tenths_c {high}")
@@ -436,7 +575,7 @@ def config_problems(config: MachineConfig) -> list[str]:
 def json_schemas() -> dict[str, Any]:
     """JSON Schema (2020-12) of every message, for integrators and for the fuzzers."""
     _, components = msgspec.json.schema_components(
-        [Fact, Hello, Gone, Offer, Claim, Grant | Refusal, Watermark, Command, Ask, MachineConfig, Readings],
+        [Fact, Hello, Gone, Offer, PourOffer, Claim, Grant | Refusal, Watermark, Command, Ask, MachineConfig, Readings],
         ref_template="#/$defs/{name}",
     )
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$defs": components}
