@@ -35,7 +35,7 @@ from edge_agent.vend.attempt import POLL_MS, VendLimits
 from edge_agent.vend.claim import Claims
 from edge_agent.vend.session import Vending
 from edge_agent.vocabulary import LocalWords
-from edge_agent.watch import MachineWatch
+from edge_agent.watch import OLD_COPY, MachineWatch
 from shared.backoff import Backoff
 from shared.clock import Clock, within
 from shared.messages import FaultChanged, Reading, ReadingsLost
@@ -56,8 +56,8 @@ CHECK_EVERY_MS = 24 * 3_600_000
 # Commands announce themselves; the poll only guards against a notice that was never given.
 COMMANDS_POLL_MS = 60_000
 
-# The essential loops beat at least this often, or the watchdog is not fed.
-MAIN_BEAT_MS = 30_000
+# The ledger's thread and every bus show a sign of life within this time, or the watchdog is not fed.
+BEAT_LIMIT_MS = 30_000
 
 
 class Stopped(Exception):
@@ -70,6 +70,7 @@ class Agent:
 
     settings: Settings
     clock: Clock
+    progress: Progress
     ledger: LedgerDatabase
     readings: ReadingsBuffer
     buses: tuple[Bus, ...]
@@ -85,6 +86,7 @@ class Agent:
 async def build(settings: Settings, clock: Clock) -> AsyncIterator[Agent]:
     """Open the ledger and the ports and put everything together; closes them in reverse."""
     keys = read_keys(settings)
+    progress = Progress(clock)
     async with AsyncExitStack() as stack:
         ledger = await stack.enter_async_context(
             await LedgerDatabase.open(
@@ -96,7 +98,7 @@ async def build(settings: Settings, clock: Clock) -> AsyncIterator[Agent]:
             )
         )
         readings = await stack.enter_async_context(await ReadingsBuffer.open(settings.data_dir / "readings.sqlite"))
-        buses, boards = await _open_buses(stack, settings, clock)
+        buses, boards = await _open_buses(stack, settings, clock, progress)
         lane = asyncio.Lock()
 
         async def take_reading(reading: Reading) -> None:
@@ -131,6 +133,7 @@ async def build(settings: Settings, clock: Clock) -> AsyncIterator[Agent]:
         yield Agent(
             settings=settings,
             clock=clock,
+            progress=progress,
             ledger=ledger,
             readings=readings,
             buses=buses,
@@ -151,12 +154,12 @@ async def run(settings: Settings, clock: Clock, stop: asyncio.Event) -> None:
 
 async def run_built(agent: Agent, stop: asyncio.Event) -> None:
     """Run all loops of a built agent until `stop` is set."""
-    systemd, progress = Systemd(), Progress(agent.clock)
+    systemd = Systemd()
     try:
         async with asyncio.TaskGroup() as tasks:
-            for name, work in _loops(agent, progress).items():
+            for name, work in _loops(agent).items():
                 tasks.create_task(work, name=name)
-            tasks.create_task(watch_progress(progress, systemd, agent.clock), name="watchdog")
+            tasks.create_task(watch_progress(agent.progress, systemd, agent.clock), name="watchdog")
             tasks.create_task(_end(agent, stop, systemd), name="end")
             systemd.ready()
             log.info("machine %s, epoch %s: running", agent.ledger.machine, agent.ledger.epoch)
@@ -164,7 +167,7 @@ async def run_built(agent: Agent, stop: asyncio.Event) -> None:
         log.info("stopped")
 
 
-def _loops(agent: Agent, progress: Progress) -> dict[str, Coroutine[None, None, None]]:
+def _loops(agent: Agent) -> dict[str, Coroutine[None, None, None]]:
     """Every loop of the agent by its name."""
     clock = agent.clock
     loops: dict[str, Coroutine[None, None, None]] = {
@@ -177,7 +180,7 @@ def _loops(agent: Agent, progress: Progress) -> dict[str, Coroutine[None, None, 
         "watch-disk": agent.watch.watch_disk(),
         "tidy": _tidy(agent),
         "check": _check_daily(agent),
-        "progress": _beat(agent, progress),
+        "progress": _beat(agent),
     }
     for bus in agent.settings.bus:
         for board in bus.boards:
@@ -244,13 +247,13 @@ async def _check_daily(agent: Agent) -> None:
             raise LedgerDamaged(str(agent.settings.data_dir), "; ".join(findings))
 
 
-async def _beat(agent: Agent, progress: Progress) -> None:
-    """Signs of life of the essential parts: the event loop and the ledger's thread."""
-    beat = progress.essential("ledger", limit_ms=MAIN_BEAT_MS)
+async def _beat(agent: Agent) -> None:
+    """Signs of life of the event loop and the ledger's thread; every bus gives its own."""
+    beat = agent.progress.essential("ledger", limit_ms=BEAT_LIMIT_MS)
     while True:
         await agent.ledger.read(outbox.position)
         beat()
-        await agent.clock.sleep_ms(MAIN_BEAT_MS // 3)
+        await agent.clock.sleep_ms(BEAT_LIMIT_MS // 3)
 
 
 async def _end(agent: Agent, stop: asyncio.Event, systemd: Systemd) -> None:
@@ -270,13 +273,15 @@ async def _end(agent: Agent, stop: asyncio.Event, systemd: Systemd) -> None:
 
 
 async def _open_buses(
-    stack: AsyncExitStack, settings: Settings, clock: Clock
+    stack: AsyncExitStack, settings: Settings, clock: Clock, progress: Progress
 ) -> tuple[tuple[Bus, ...], dict[int, AisleMotors]]:
     buses: list[Bus] = []
     boards: dict[int, AisleMotors] = {}
     for part in settings.bus:
         open_board = _driver(part.protocol)
-        bus = await stack.enter_async_context(Bus(part.url, clock=clock, baud=part.baud, gap_ms=part.min_gap_ms))
+        beat = progress.essential(f"bus {part.url}", limit_ms=BEAT_LIMIT_MS)
+        bus = Bus(part.url, clock=clock, baud=part.baud, gap_ms=part.min_gap_ms, beat=beat)
+        await stack.enter_async_context(bus)
         buses.append(bus)
         for address in part.boards:
             boards[address] = open_board(bus, address, clock, dialect=part.dialect, expect=part.expect)
@@ -315,6 +320,8 @@ def _uplink(
 
     async def trouble(code: str, holds: bool, detail: str) -> None:
         await watch.tell(FaultChanged(code=code, scope="machine", active=holds, detail=detail[:500]))
+        if code == OLD_COPY:
+            await watch.configure(watch.config)
 
     return Uplink(
         Account(
@@ -324,6 +331,7 @@ def _uplink(
             keys=keys,
             keepalive_s=part.keepalive_s,
             version=part.version,
+            facts_per_s=part.facts_per_s,
         ),
         outbox=LedgerOutbox(ledger),
         inbox=LedgerInbox(ledger, clock),

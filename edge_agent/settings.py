@@ -48,6 +48,8 @@ class Uplink(_Table, frozen=True, kw_only=True):
     mqtt: Literal["auto", "5", "3.1.1"] = "auto"
     # Seconds of silence after which both sides check the line. Shorter finds a dead line sooner and costs bytes.
     keepalive_s: Annotated[int, msgspec.Meta(ge=10, le=1_800)] = 60
+    # The pace after an outage. 50 clears a day of a busy machine in ten seconds; a large fleet may want less.
+    facts_per_s: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 50
 
     @property
     def address(self) -> MqttAddress:

@@ -89,6 +89,7 @@ class Sender:
         notice: asyncio.Event,
         ask_watermark: Callable[[], None],
         trouble: Trouble,
+        facts_per_s: int = FACTS_PER_S,
     ) -> None:
         self._outbox = outbox
         self._machine = machine
@@ -98,7 +99,7 @@ class Sender:
         self._ask_watermark = ask_watermark
         self._trouble = trouble
         self._topic = topics.up(machine, "fact")
-        self._pace = Pace(clock, FACTS_PER_S, BURST)
+        self._pace = Pace(clock, facts_per_s, BURST)
         self._sent = 0
         self._acked = 0
         self._restart_behind: int | None = None

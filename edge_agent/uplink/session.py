@@ -16,7 +16,7 @@ from edge_agent.uplink.mailbox import Mailbox
 from edge_agent.uplink.ports import Inbox, Outbox, ReadingsBuffer, Trouble
 from edge_agent.uplink.receiver import Receiver
 from edge_agent.uplink.rejects import Rejects
-from edge_agent.uplink.sender import Sender
+from edge_agent.uplink.sender import FACTS_PER_S, Sender
 from shared import mqtt, topics
 from shared.clock import Clock, within
 from shared.ids import Epoch, MachineId
@@ -53,6 +53,7 @@ class Account:
     keys: MachineKeys
     keepalive_s: int = 60
     version: MqttVersion | None = None
+    facts_per_s: int = FACTS_PER_S
 
 
 class Uplink:
@@ -83,6 +84,7 @@ class Uplink:
             outbox,
             machine=account.machine,
             epoch=account.epoch,
+            facts_per_s=account.facts_per_s,
             clock=clock,
             notice=self.notice,
             ask_watermark=self._hello_due.set,
