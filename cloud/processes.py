@@ -95,17 +95,19 @@ class Process:
         try:
             if not await is_current(self._database):
                 raise FleetError("unavailable", "the database is not at this release's revision: run `migrate` first")
+            # Bound before anything runs, so that a port that is taken is a plain error.
+            listening = socket.create_server((host, port), backlog=CONNECTIONS_MAX) if self._roles.api else None
             stop = asyncio.Event()
             with _stop_on_signals(stop):
-                await self._run(stop, host, port, say)
+                await self._run(stop, listening, say)
         finally:
             await self._database.close()
 
-    async def _run(self, stop: asyncio.Event, host: str, port: int, say: Say) -> None:
+    async def _run(self, stop: asyncio.Event, listening: socket.socket | None, say: Say) -> None:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(keep(name, part, self._clock), name=name) for name, part in self._parts()]
-            if self._roles.api:
-                await self._serve(group, stop, host, port, say)
+            if listening is not None:
+                await self._serve(group, stop, listening, say)
             else:
                 say("AisleFlow cloud: running")
                 await stop.wait()
@@ -147,10 +149,8 @@ class Process:
             log.info("tidying: %d old events dropped", gone)
             await self._clock.sleep_ms(TIDY_EVERY_MS)
 
-    async def _serve(self, group: asyncio.TaskGroup, stop: asyncio.Event, host: str, port: int, say: Say) -> None:
+    async def _serve(self, group: asyncio.TaskGroup, stop: asyncio.Event, listening: socket.socket, say: Say) -> None:
         passwords = Passwords()
-        # Bound here, so that a port that is taken is an error with an address in it.
-        listening = socket.create_server((host, port), backlog=CONNECTIONS_MAX)
         parts = Parts(
             settings=self._settings,
             database=self._database,
@@ -163,8 +163,8 @@ class Process:
         server = _Server(_server_config(build_app(parts)))
         administrator = await first_administrator(self._database, passwords)
         serving = group.create_task(server.serve(sockets=[listening]), name="http")
-        address, bound_port = listening.getsockname()[:2]
-        say(f"AisleFlow cloud: http://{address}:{bound_port}/ (API under /api/v1, described in /openapi.json)")
+        address, port = listening.getsockname()[:2]
+        say(f"AisleFlow cloud: http://{address}:{port}/ (API under /api/v1, described in /openapi.json)")
         if administrator is not None:
             user = administrator.user
             say(f"First administrator: tenant={user.tenant} login={user.login} password={administrator.password}")

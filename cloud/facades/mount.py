@@ -8,6 +8,7 @@ transaction commits; the answer is sent. Whatever goes wrong rolls back and leav
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 import re
@@ -36,6 +37,8 @@ log = logging.getLogger("cloud.http")
 
 # A configuration of 400 aisles has about 100 kB; nothing legitimate comes near this.
 BODY_BYTES_MAX = 1_000_000
+# A megabyte over a poor mobile link; whoever is slower holds a connection for nothing.
+BODY_TIMEOUT_S = 30
 # Long enough for any client's key scheme, short enough for an index.
 IDEMPOTENCY_KEY_PATTERN = r"^[\x21-\x7e]{8,120}$"
 PATH_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
@@ -139,7 +142,11 @@ async def _answer(
 
 async def _read_body(request: Request, operation: Operation) -> None:
     """Take the body in before anything is locked for it: a slow client holds up nobody."""
-    await request.body()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            await request.body()
+    except TimeoutError as error:
+        raise HTTPException(400, f"the body did not arrive within {BODY_TIMEOUT_S} s") from error
     if operation.body is not Nothing:
         media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if media_type != "application/json":
