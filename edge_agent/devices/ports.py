@@ -110,3 +110,86 @@ class Door(Protocol):
 
     async def is_open(self) -> bool | None:
         """Whether the door stands open; None when the switch cannot be read."""
+
+
+# --- water ---
+
+
+@dataclass(frozen=True, slots=True)
+class Totaliser:
+    """What a flow meter has counted since it was made or cleared, in its own unit, at `mono_ms`.
+
+    `modulus`: the count that follows the highest one is 0 again after so many; None when it never wraps.
+    """
+
+    count: int
+    modulus: int | None
+    mono_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class WaterReading:
+    """What the probes say now; None where there is no probe, or where it cannot be believed."""
+
+    tds_in_ppm: int | None = None
+    tds_out_ppm: int | None = None
+    pressure_kpa: int | None = None
+    level_mm: int | None = None
+    temperature_tenths_c: int | None = None
+
+
+class WaterValve(Protocol):
+    """The relays that open the valves. Relays count from 1.
+
+    Every call may raise LinkDown, BoardSilent, BoardMisbehaved or a NeverSent, as `AisleMotors` explains.
+    """
+
+    async def open_for(self, relay: int, limit_ms: int) -> None:
+        """Open at once; the relay's own timer shuts the valve `limit_ms` later, whatever becomes of this computer.
+
+        Asked again while open, the timer starts anew. The limit is rounded down to the relay's step of 100 ms.
+        Sent at most once per call: no retry below this line. `ValueError` for a limit that the timer cannot hold.
+        """
+
+    async def shut(self, relay: int) -> None:
+        """Shut one valve. Asked again on a bad line, shutting twice is harmless."""
+
+    async def shut_all(self) -> None:
+        """Shut every valve of this board."""
+
+    async def is_open(self, relay: int) -> bool:
+        """Whether the relay is switched on, as the relay board says. What the valve does is for the meter to show."""
+
+
+class FlowMeter(Protocol):
+    """A counter of volume."""
+
+    @property
+    def meter(self) -> str:
+        """The meter's name in the settings."""
+
+    @property
+    def pulses_per_litre_milli(self) -> int:
+        """Counts per litre times 1000, as its maker says: 450 pulses per litre are 450000. Calibration is not here."""
+
+    async def totaliser(self) -> Totaliser:
+        """The count now, from an answer that belongs to this question, and that the meter can have reached.
+
+        Raises as `WaterValve` does; BoardMisbehaved when two readings in a row are impossible for a meter of its size.
+        """
+
+
+class WaterSensors(Protocol):
+    """All probes of a purifier."""
+
+    async def read(self) -> WaterReading:
+        """What they say now. A silent probe is a None and delays the others by no more than its breaker allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Purifier:
+    """What makes a machine pour."""
+
+    valve: WaterValve
+    meter: FlowMeter
+    sensors: WaterSensors
