@@ -35,6 +35,9 @@ LATE_MS_MAX_DEFAULT = 3_500
 REOPEN_FIRST_MS = 200
 REOPEN_MAX_MS = 3_000
 
+# An idle thread shows this often that it lives; whoever watches it allows for a few times as much.
+BEAT_EVERY_MS = 5_000
+
 
 @dataclass(frozen=True, slots=True)
 class BusStatistics:
@@ -70,7 +73,10 @@ class _Job:
 
 
 class Bus:
-    """`async with Bus(...) as bus: await bus.run(job, ...)`. Opening may fail: the bus keeps trying and says so."""
+    """`async with Bus(...) as bus: await bus.run(job, ...)`. Opening may fail: the bus keeps trying and says so.
+
+    `beat` is called on the bus's thread, at least every `BEAT_EVERY_MS` while it is not stuck.
+    """
 
     def __init__(
         self,
@@ -81,11 +87,13 @@ class Bus:
         gap_ms: int = GAP_MS_DEFAULT,
         late_ms_max: int = LATE_MS_MAX_DEFAULT,
         opener: Callable[[str, int], LinkPort] = open_port,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
         self.url = url
         self._baud = baud
         self._clock = clock
         self._opener = opener
+        self._beat = beat
         self._line = Line(clock, gap_ms=gap_ms, late_ms_max=late_ms_max)
         self._port: LinkPort | None = None
         self._down: str | None = "not opened yet"
@@ -145,6 +153,7 @@ class Bus:
     def _work(self) -> None:
         try:
             while not self._stopping:
+                self._beat()
                 self._open_when_due()
                 job = self._next_job()
                 if job is not None:
@@ -165,8 +174,8 @@ class Bus:
             job = self._backlog.next(now)
             if job is None and not self._stopping:
                 waits = [self._backlog.wait_ms(now), None if self._port else max(0, self._reopen_at_ms - now)]
-                shortest = min((wait for wait in waits if wait is not None), default=None)
-                self._changed.wait(None if shortest is None else shortest / 1000)
+                shortest = min((wait for wait in waits if wait is not None), default=BEAT_EVERY_MS)
+                self._changed.wait(min(shortest, BEAT_EVERY_MS) / 1000)
             return job
 
     def _carry_out(self, job: _Job) -> None:

@@ -18,13 +18,14 @@ class Goods:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One machine: `boards` tells how many motors each board drives, by its address."""
+    """One machine: `boards` tells how many motors each board drives, by its address; `program` is its agent's."""
 
     machine: str
     name: str
     place: str
     boards: dict[int, int]
     celsius: int
+    program: tuple[str, ...] = ("-m", "edge_agent")
 
     def aisles(self) -> list[dict[str, Any]]:
         """Its planogram. Two neighbouring aisles hold the same goods, so that one can stand in for the other."""
@@ -79,12 +80,11 @@ TOP_UP_FEN: Final = 500_000
 class Cast:
     """Who plays, and where they differ from what everybody else is: as few lines as possible.
 
-    physics: fields of the simulator's physics. agent: settings of every agent, by table and key. agent_program: what
-    Python runs as the agent. cloud: more options of the cloud's command.
+    physics: fields of the simulator's physics. agent: settings of every agent, by table and key. cloud: more options of
+    the cloud's command.
     """
 
     machines: tuple[Machine, ...] = MACHINES
     physics: Mapping[str, int] = field(default_factory=dict)
     agent: Mapping[str, Mapping[str, int | str]] = field(default_factory=dict)
-    agent_program: tuple[str, ...] = ("-m", "edge_agent")
     cloud: tuple[str, ...] = ()

@@ -97,6 +97,7 @@ class Screen:
                 self._console.print(
                     f"{elapsed:5.0f} s  placed {self._tally.orders_placed}  {'  '.join(counted)}  faults {faults}",
                     highlight=False,
+                    soft_wrap=True,
                 )
 
     def _(self, word: str) -> str:

@@ -149,7 +149,7 @@ async def _agent(stack: AsyncExitStack, stage: Stage, machine: Machine) -> Child
         file.write(credential["secret"])
     settings = home / "agent.toml"
     settings.write_text("\n".join(_settings(stage, machine)) + "\n", encoding="utf-8")
-    command = python(*stage.cast.agent_program, "--settings", str(settings))
+    command = python(*machine.program, "--settings", str(settings))
     return await stack.enter_async_context(child(f"agent-{machine.machine}", command, stage.folder))
 
 
