@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict
 
 from sqlalchemy import BigInteger, Boolean, Column, Table, Text, and_, select
 
 from cloud.catalog.model import Goods
-from cloud.database import Work, metadata, tenant_column
+from cloud.database import Work, metadata, row_of, tenant_column
 
 goods = Table(
     "goods",
@@ -32,13 +31,13 @@ async def find_goods(work: Work, tenant: str, which: str) -> Goods | None:
 
 async def add_goods(work: Work, new: Goods) -> None:
     """Insert goods."""
-    await work.insert(goods, [asdict(new)])
+    await work.insert(goods, [row_of(new)])
 
 
 async def put_goods(work: Work, changed: Goods) -> None:
     """Write goods."""
     here = and_(goods.c.tenant == changed.tenant, goods.c.goods == changed.goods)
-    await work.execute(goods.update().where(here).values(**asdict(changed)))
+    await work.execute(goods.update().where(here).values(**row_of(changed)))
 
 
 async def saleable(work: Work, tenant: str, wanted: Collection[str]) -> set[str]:

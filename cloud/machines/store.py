@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, Table, Text, and_, bindparam, func, select, tuple_
 
-from cloud.database import Work, metadata, tenant_column
+from cloud.database import Work, metadata, row_of, tenant_column
 from cloud.machines.model import AisleLock, Fault, Machine, MachineState
 from shared.ids import MachineId
 
@@ -152,17 +151,17 @@ async def find_states(work: Work, keys: Collection[MachineKey], *, lock: bool) -
 
 async def put_states(work: Work, states: Iterable[MachineState]) -> None:
     """Write the states of machines that this Work has locked, or is the first to write."""
-    await _put(work, machine_states, [asdict(state) for state in states])
+    await _put(work, machine_states, [row_of(state) for state in states])
 
 
 async def put_faults(work: Work, changed: Iterable[Fault]) -> None:
     """Write faults as they are now."""
-    await _put(work, faults, [asdict(fault) for fault in changed])
+    await _put(work, faults, [row_of(fault) for fault in changed])
 
 
 async def put_locks(work: Work, changed: Iterable[AisleLock]) -> None:
     """Write aisle locks as they are now."""
-    await _put(work, aisle_locks, [asdict(lock) for lock in changed])
+    await _put(work, aisle_locks, [row_of(lock) for lock in changed])
 
 
 async def put_readings(work: Work, readings: Iterable[Mapping[str, Any]]) -> None:
@@ -229,13 +228,13 @@ async def is_owner(work: Work, tenant: str, machine: str) -> bool:
 
 async def add_machine(work: Work, machine: Machine) -> None:
     """Insert a machine."""
-    await work.insert(machines, [asdict(machine)])
+    await work.insert(machines, [row_of(machine)])
 
 
 async def put_machine(work: Work, machine: Machine) -> None:
     """Write a machine that this Work has locked."""
     here = and_(machines.c.tenant == machine.tenant, machines.c.machine == machine.machine)
-    await work.execute(machines.update().where(here).values(**asdict(machine)))
+    await work.execute(machines.update().where(here).values(**row_of(machine)))
 
 
 async def add_config(work: Work, row: Mapping[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import (
@@ -22,7 +21,7 @@ from sqlalchemy import (
     tuple_,
 )
 
-from cloud.database import Work, metadata, tenant_column
+from cloud.database import Work, metadata, row_of, tenant_column
 from cloud.errors import FleetError
 from cloud.orders.model import UNDECIDED, Order
 
@@ -115,7 +114,7 @@ async def find_by_key(work: Work, tenant: str, idempotency_key: str) -> Order | 
 
 async def add_orders(work: Work, new: Iterable[Order]) -> None:
     """Insert orders; one that is already there raises."""
-    await work.insert(orders, [asdict(order) for order in new])
+    await work.insert(orders, [row_of(order) for order in new])
 
 
 async def put_orders(work: Work, changed: Iterable[Order]) -> None:

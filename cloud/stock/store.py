@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import asdict
 
 from sqlalchemy import BigInteger, Column, Index, Table, Text, select, tuple_
 
-from cloud.database import Work, metadata, tenant_column
+from cloud.database import Work, metadata, row_of, tenant_column
 from cloud.stock.model import Balance, Movement
 
 # Append-only: a trigger refuses every change. `source` is the fact that moved it ("epoch.seq").
@@ -53,12 +52,12 @@ async def find_balances(work: Work, aisles: Collection[AisleKey], *, lock: bool)
 
 async def add_movements(work: Work, movements: Iterable[Movement]) -> None:
     """Append movements; one that is already there raises."""
-    await work.insert(stock_movements, [asdict(movement) for movement in movements])
+    await work.insert(stock_movements, [row_of(movement) for movement in movements])
 
 
 async def put_balances(work: Work, balances: Iterable[Balance]) -> None:
     """Write the balances of aisles that this Work has locked, or is the first to write."""
-    rows = [asdict(balance) for balance in balances]
+    rows = [row_of(balance) for balance in balances]
     if rows:
         new = work.upsert(stock_balances)
         changed = {name: new.excluded[name] for name in ("goods", "on_hand", "held")}

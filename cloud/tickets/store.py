@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import asdict
 
 from sqlalchemy import BigInteger, Column, Index, Table, Text, UniqueConstraint, and_, select
 
-from cloud.database import Work, metadata, tenant_column
+from cloud.database import Work, metadata, row_of, tenant_column
 from cloud.tickets.model import Condition, Ticket
 
 tickets = Table(
@@ -35,7 +34,7 @@ tickets = Table(
 
 async def open_tickets(work: Work, wanted: Iterable[tuple[Ticket, Condition]]) -> None:
     """Insert tickets whose condition has none that is open."""
-    await work.insert_new(tickets, [{**asdict(ticket), "open_key": what.open_key} for ticket, what in wanted])
+    await work.insert_new(tickets, [{**row_of(ticket), "open_key": what.open_key} for ticket, what in wanted])
 
 
 async def close_conditions(work: Work, conditions: Collection[Condition], by: str, resolution: str) -> None:
@@ -58,4 +57,4 @@ async def put_ticket(work: Work, ticket: Ticket) -> None:
     """Write a ticket that this Work has locked."""
     here = and_(tickets.c.tenant == ticket.tenant, tickets.c.ticket == ticket.ticket)
     key = {"open_key": None} if ticket.state == "closed" else {}
-    await work.execute(tickets.update().where(here).values(**asdict(ticket), **key))
+    await work.execute(tickets.update().where(here).values(**row_of(ticket), **key))
