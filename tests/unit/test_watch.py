@@ -82,6 +82,12 @@ class World:
             assert time.monotonic() < deadline, f"it never came so; condition {self.watch.condition}"
             await asyncio.sleep(0)
 
+    async def pass_ms(self, duration_ms: int) -> None:
+        """The loops sleep on a clock that runs with them: wait until it shows so much more, and the ledger is idle."""
+        until_ms = self.clock.mono_ms() + duration_ms
+        await self.until(lambda: self.clock.mono_ms() > until_ms)
+        await self.ledger.read(outbox.position)
+
     async def until_told(self, expected: list[object], kind: type) -> None:
         """The condition changes in memory first: wait for what is written down."""
         deadline = time.monotonic() + DEADLINE_S
@@ -192,9 +198,9 @@ async def test_the_boards_are_left_alone_during_a_vend(world: World) -> None:
     async with world.running():
         await world.until(world.sells)
         world.vending = True
+        await world.pass_ms(5_000)  # a look that had begun ends
         world.one.looks = [SILENT]
-        for _ in range(200):
-            await asyncio.sleep(0)
+        await world.pass_ms(5_000)
         assert world.one.looks == [SILENT]
 
 
