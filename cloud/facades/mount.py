@@ -101,6 +101,9 @@ def _route_class(dialect: Dialect, parts: Parts) -> type[APIRoute]:
                 request.state.request_id = new_request_id(request)
                 response = await _answer(request, operation, dialect, parts, inner)
                 response.headers[REQUEST_ID_HEADER] = request.state.request_id
+                # Answers hold money, people and now and then a secret: nobody on the way keeps or reinterprets them.
+                response.headers["Cache-Control"] = "no-store"
+                response.headers["X-Content-Type-Options"] = "nosniff"
                 REQUESTS.labels(operation.name, f"{response.status_code // 100}xx").inc()
                 return response
 

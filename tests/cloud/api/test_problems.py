@@ -119,6 +119,13 @@ async def test_every_column_that_is_not_offered_is_refused(client: httpx2.AsyncC
             assert answer.json()["field"] == f"body.{column}"
 
 
+async def test_answers_are_not_kept_on_the_way(client: httpx2.AsyncClient, acme: Business) -> None:
+    for path in ("/api/v1/me", "/api/v1/orders", "/api/v1/orders/unknown"):
+        answer = await client.get(path, headers=bearer(acme.tokens["owner"]))
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
 async def test_a_request_id_is_kept_when_it_is_one(client: httpx2.AsyncClient) -> None:
     answer = await client.get("/api/v1/me", headers={"X-Request-Id": "my-request-42"})
     assert answer.json()["request_id"] == "my-request-42"
