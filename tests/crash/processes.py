@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 import signal
 import sys
@@ -123,10 +124,17 @@ class AgentProcess:
 
     async def until_selling(self) -> None:
         """Wait until it would sell; its death meanwhile is a failure that shows its last words."""
+        alive = await self.survives_its_start()
+        assert alive, f"the agent ended with {self.running.returncode}: {self.log.read_text()}"
+
+    async def survives_its_start(self) -> bool:
+        """Wait until it would sell or is dead."""
         async with asyncio.timeout(DEADLINE_S):
-            while not (await self.status() or {}).get("selling"):
-                assert not self.dead, f"the agent ended with {self.running.returncode}: {self.log.read_text()}"
+            while not self.dead:
+                if (await self.status() or {}).get("selling"):
+                    return True
                 await asyncio.sleep(LOOK_EVERY_S)
+        return False
 
     async def status(self) -> dict[str, Any] | None:
         """Its status, None while nobody listens."""
@@ -142,10 +150,10 @@ class AgentProcess:
             return await client.ask(do, **params)
 
     async def press(self, press: str, aisle: str) -> dict[str, Any] | None:
-        """Pay and press; None when the agent died before it answered."""
+        """Pay and press; None when the agent died before it answered, `Refused` when it will not sell."""
         try:
             answer: dict[str, Any] = await self.ask("sell", press=press, aisle=aisle, means="coin", paid_fen=500)
-        except (OSError, asyncio.IncompleteReadError):
+        except OSError:
             return None
         return answer
 
@@ -159,10 +167,18 @@ class AgentProcess:
         async with asyncio.timeout(DEADLINE_S):
             return await self.running.wait()
 
+    @property
+    def pid(self) -> int:
+        """The agent itself, also when something runs it."""
+        started = self.running.pid
+        children = Path(f"/proc/{started}/task/{started}/children").read_text().split()
+        return int(children[0]) if children else started
+
     async def kill(self) -> None:
         """kill -9, if it still lives."""
         if self._process is not None and not self.dead:
-            self.running.kill()
+            with contextlib.suppress(OSError):
+                os.kill(self.pid, signal.SIGKILL)
             await self.wait()
 
     async def stop(self) -> int:
@@ -173,6 +189,12 @@ class AgentProcess:
     def threads(self) -> list[int]:
         """Its threads, oldest first: the same order after every start."""
         return sorted(int(task.name) for task in Path(f"/proc/{self.running.pid}/task").iterdir())
+
+
+def strace(call: str, what: str) -> tuple[str, ...]:
+    """What runs an agent to which `what` happens from its first breath, at its k-th `call` in any of its threads."""
+    quiet = ("strace", "-f", "--seccomp-bpf", "-o", "/dev/null", "-e", "signal=none")
+    return (*quiet, "-e", f"trace={call}", "-e", f"inject={call}:{what}")
 
 
 @asynccontextmanager
