@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import sqlite3
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -148,3 +151,14 @@ def sale_of(order: str, aisle: str, goods: str) -> Sale:
         paid_fen=350,
         config_version=4,
     )
+
+
+def state_on_disk(folder: Path) -> str:
+    """The state of the only order in the ledger of `folder`, as a power cut at this moment would leave it."""
+    picture = folder / "picture"
+    picture.mkdir(exist_ok=True)
+    for name in ("ledger.sqlite", "ledger.sqlite-wal"):
+        shutil.copy(folder / name, picture / name)
+    with closing(sqlite3.connect(picture / "ledger.sqlite")) as conn:
+        (state,) = conn.execute("SELECT state FROM orders").fetchone()
+    return str(state)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,7 +15,7 @@ from edge_agent.vend.attempt import VendLimits
 from edge_agent.vend.session import BLIND_SENSOR, VendEnd, Vending
 from shared.ids import AisleId, OrderId
 from shared.messages import VendDelivered, VendFailed, VendUnknown, decode_fact
-from tests.unit.vend.scripted import RunningClock, ScriptedBoard, config_of, open_ledger, run_of, sale_of
+from tests.unit.vend.scripted import RunningClock, ScriptedBoard, config_of, open_ledger, run_of, sale_of, state_on_disk
 
 SILENT = BoardSilent("board-1", "RUN", 500)
 CONFIG = config_of(("A1", 1, 5, "cola"), ("A2", 1, 6, "cola"), ("B1", 2, 1, "cola"), ("T1", 1, 9, "tea"))
@@ -96,14 +93,7 @@ async def test_intent_is_on_disk_before_the_start_and_the_outcome_before_the_ack
     seen: list[str] = []
 
     def look(moment: str) -> None:
-        # What a power cut at this moment would leave: the ledger's file and its log, as they are on the disk.
-        picture = tmp_path / "picture"
-        picture.mkdir(exist_ok=True)
-        for name in ("ledger.sqlite", "ledger.sqlite-wal"):
-            shutil.copy(tmp_path / name, picture / name)
-        with closing(sqlite3.connect(picture / "ledger.sqlite")) as conn:
-            (state,) = conn.execute("SELECT state FROM orders").fetchone()
-        seen.append(f"{moment}: {state}")
+        seen.append(f"{moment}: {state_on_disk(tmp_path)}")
 
     world.one.on_start = lambda: look("start")
     world.one.on_acknowledge = lambda: look("acknowledge")
