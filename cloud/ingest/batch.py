@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -54,11 +55,15 @@ from cloud.orders.grant import answer_claim
 from cloud.tickets.model import Condition
 from shared.ids import MachineId
 from shared.messages import Watermark, encode
+from shared.topics import up
 
 log = logging.getLogger("cloud.ingest")
 
 # Messages of one unit of work: beyond this a commit gets slower without the rate getting higher.
 BATCH_MAX = 500
+
+# Facts of one stream that may wait for a missing one: more than a machine sends without hearing a watermark.
+EARLY_MAX = 500
 
 # Items without a number that one machine may leave in quarantine; later ones are only counted.
 UNNUMBERED_MAX = 20_000
@@ -132,7 +137,8 @@ async def _settle(work: Work, *, credentials: Credentials, said: Sequence[Said])
     claims = [one for one in welcome if isinstance(one, ClaimSaid)]
 
     positions = await store.lock_streams(work, {stream for stream, _ in [*facts, *hellos]})
-    lined = line_up(positions, facts)
+    waiting = await _waiting(work, {stream for stream, _ in facts})
+    lined = line_up(positions, [*facts, *waiting])
     presence = Presence(work)
     await presence.load((machines[one.machine].tenant, one.machine) for one in welcome)
     books = await _open_books(batch, lined, claims)
@@ -145,6 +151,7 @@ async def _settle(work: Work, *, credentials: Credentials, said: Sequence[Said])
 
     await store.add_facts(work, kept)
     await store.advance_streams(work, {key: upto for key, upto in lined.applied.items() if upto != positions[key]})
+    await _let_early_wait(work, lined, waiting)
     await _quarantine(batch)
     await presence.write()
     await note_answers(work, scene.answers)
@@ -154,6 +161,29 @@ async def _settle(work: Work, *, credentials: Credentials, said: Sequence[Said])
     await books.write()
     await _answer_with_watermarks(batch, lined, {stream for stream, _ in [*facts, *hellos]})
     return batch
+
+
+async def _waiting(work: Work, streams: Iterable[Stream]) -> list[tuple[Stream, FactSaid]]:
+    """Facts that came early, in an earlier batch or to another worker; they were readable then."""
+    waiting = []
+    for stream, raw in await store.find_early(work, set(streams)):
+        said = read(Incoming(up(MachineId(stream[1]), "fact"), raw))
+        assert isinstance(said, FactSaid), "only numbered facts wait"
+        waiting.append((stream, said))
+    return waiting
+
+
+async def _let_early_wait(work: Work, lined: LinedUp, waited: Sequence[tuple[Stream, FactSaid]]) -> None:
+    """Keep what is early for whoever brings the missing number; beyond the limit the machine sends it again anyhow."""
+    room = Counter(dict.fromkeys(lined.gaps, EARLY_MAX))
+    room.subtract(stream for stream, _ in waited if stream in room)
+    kept = []
+    for stream, one in lined.early:
+        if room[stream] > 0:
+            room[stream] -= 1
+            kept.append((stream, one.envelope.seq, one.incoming.payload))
+    await store.keep_early(work, kept)
+    await store.drop_early(work, {stream: lined.applied[stream] for stream, _ in waited})
 
 
 def _is_welcome(batch: _Batch, one: Said) -> bool:
@@ -321,7 +351,7 @@ def _is_the_messages_fault(error: Exception) -> bool:
     if isinstance(error, DBAPIError):
         state = getattr(error.orig, "sqlstate", None) or ""
         return state[:2] in _DATA_STATES or isinstance(error.__cause__, ValueError)
-    return isinstance(error, FleetError | StatementError | _RULES_BROKEN)
+    return isinstance(error, (FleetError, StatementError, *_RULES_BROKEN))
 
 
 def _words(error: Exception) -> str:

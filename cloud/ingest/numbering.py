@@ -21,7 +21,12 @@ class LinedUp:
     applied: dict[Stream, int]
     due: list[tuple[Stream, FactSaid]] = field(default_factory=list)
     again: list[tuple[Stream, FactSaid]] = field(default_factory=list)
-    gaps: set[Stream] = field(default_factory=set)
+    early: list[tuple[Stream, FactSaid]] = field(default_factory=list)
+
+    @property
+    def gaps(self) -> set[Stream]:
+        """Streams in which a number is missing."""
+        return {stream for stream, _ in self.early}
 
 
 def line_up(applied: Mapping[Stream, int], facts: Iterable[tuple[Stream, FactSaid]]) -> LinedUp:
@@ -32,7 +37,7 @@ def line_up(applied: Mapping[Stream, int], facts: Iterable[tuple[Stream, FactSai
         if fact.envelope.seq <= reached:
             lined.again.append((stream, fact))
         elif fact.envelope.prev > reached:
-            lined.gaps.add(stream)
+            lined.early.append((stream, fact))
         else:
             lined.due.append((stream, fact))
             lined.applied[stream] = fact.envelope.seq

@@ -58,6 +58,17 @@ facts = Table(
     Index("ix_facts_happened", "tenant", "machine", "happened_ms"),
 )
 
+# Facts that came before their forerunner, until it comes: several workers share a machine's messages.
+early_facts = Table(
+    "early_facts",
+    metadata,
+    tenant_column(),
+    Column("machine", Text, primary_key=True),
+    Column("epoch", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("raw", LargeBinary, nullable=False),
+)
+
 # Where a boot's monotonic clock began on the cloud's time line, as far as it is known.
 boots = Table(
     "boots",
@@ -144,6 +155,28 @@ async def advance_streams(work: Work, applied: Mapping[StreamKey, int]) -> None:
                 for (tenant, machine, epoch), upto in sorted(applied.items())
             ],
         )
+
+
+async def find_early(work: Work, keys: Collection[StreamKey]) -> list[tuple[StreamKey, bytes]]:
+    """The envelopes that wait in these locked streams."""
+    if not keys:
+        return []
+    key = tuple_(early_facts.c.tenant, early_facts.c.machine, early_facts.c.epoch)
+    rows = await work.rows(select(early_facts).where(key.in_(sorted(keys))))
+    return [((row.tenant, row.machine, row.epoch), row.raw) for row in rows]
+
+
+async def keep_early(work: Work, facts_: Iterable[tuple[StreamKey, int, bytes]]) -> None:
+    """Let facts wait; those that wait already are left alone."""
+    rows = [{"tenant": key[0], "machine": key[1], "epoch": key[2], "seq": seq, "raw": raw} for key, seq, raw in facts_]
+    await work.insert_new(early_facts, rows)
+
+
+async def drop_early(work: Work, applied: Mapping[StreamKey, int]) -> None:
+    """Forget what waited and is applied now."""
+    for (tenant, machine, epoch), upto in sorted(applied.items()):
+        here = and_(early_facts.c.tenant == tenant, early_facts.c.machine == machine, early_facts.c.epoch == epoch)
+        await work.execute(early_facts.delete().where(and_(here, early_facts.c.seq <= upto)))
 
 
 async def find_hashes(work: Work, keys: Collection[FactKey]) -> dict[FactKey, str]:

@@ -2,8 +2,8 @@
 
 There is no timer. A batch is what came in while the previous one was committed, so an idle system answers at once and
 a loaded one forms larger batches by itself. Several workers share the machines on an MQTT 5 broker (a shared
-subscription); a machine's facts may then be spread over workers, and the stream's row lock and the gap rule keep their
-order. A 3.1.1 broker feeds one worker.
+subscription); a machine's facts may then be spread over workers, so the stream's row is locked, and a fact that comes
+before its forerunner waits in a table for whoever brings that one. A 3.1.1 broker feeds one worker.
 
 When this process dies after the commit, the broker delivers again, the numbers are known, and nothing happens twice.
 """

@@ -47,6 +47,7 @@ def upgrade() -> None:
         "downlink",
         "streams",
         "facts",
+        "early_facts",
         "boots",
         "quarantine",
     )
@@ -391,6 +392,15 @@ def _ingest() -> None:
     )
     op.create_index("ix_facts_happened", "facts", ["tenant", "machine", "happened_ms"], unique=False)
     op.create_index("ix_facts_order", "facts", ["tenant", "order"], unique=False)
+    op.create_table(
+        "early_facts",
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("machine", sa.Text(), nullable=False),
+        sa.Column("epoch", sa.Text(), nullable=False),
+        sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("raw", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "machine", "epoch", "seq", name="pk_early_facts"),
+    )
     op.create_table(
         "boots",
         sa.Column("tenant", sa.Text(), nullable=False),

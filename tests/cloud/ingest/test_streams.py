@@ -117,7 +117,7 @@ async def test_a_missing_number_stops_the_stream_and_is_asked_for(database: Data
     first, second, third = (device.fact(pressed(f"b{n}")) for n in range(3))
     assert [(mark.applied, mark.resend) for mark in watermarks(await say(database, second, third))] == [(2, True)]
     assert await on_hand(database) == 10
-    outgoing = await say(database, third, first, second)  # in whatever order they come together
+    outgoing = await say(database, first)  # the others have waited for it
     assert [(mark.applied, mark.resend) for mark in watermarks(outgoing)] == [(5, False)]
     assert await on_hand(database) == 7
 
