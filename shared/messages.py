@@ -113,6 +113,7 @@ PourReason = Literal[
     "valve_stuck",  # the relay did what it was told and the water did not follow
     "power_lost",  # the agent died; the relay's own timer shut the valve, the totaliser tells how much flowed
     "meter_lost",  # the flow meter did not answer; the relay was shut at once
+    "valve_lost",  # the valve's relay did not answer; its own timer shut it, or nothing ever opened it
 ]
 
 
