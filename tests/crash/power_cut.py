@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 SECTOR = 512
-_CALLS = "openat,pwrite64,write,fsync,fdatasync,ftruncate,unlink,unlinkat,rename,renameat,renameat2"
+_CALLS = "openat,pwrite64,write,sendto,fsync,fdatasync,ftruncate,unlink,unlinkat,rename,renameat,renameat2"
 # Longer than any write of the ledger: strace cuts what is longer, and a cut write would be replayed wrongly.
 _STRING_MAX = 4_000_000
 
@@ -77,15 +77,24 @@ Image = dict[str, bytes]
 def record(argv: Sequence[str], folder: Path, mark_of: Callable[[str, bytes], str | None]) -> list[Op]:
     """Run `argv` under strace; returns its operations in `folder`.
 
-    `mark_of(path, data)` says what a write to a file outside of the folder told the world, None for nothing.
+    `mark_of(path, data)` says what a write to a file or socket outside of the folder told the world, None for nothing.
     """
     log = folder.with_name(folder.name + ".strace")
-    command = ["strace", "-f", "-y", "-xx", "-s", str(_STRING_MAX), "-e", f"trace={_CALLS}", "-o", str(log), *argv]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+        done = subprocess.run([*recorder(log), *argv], capture_output=True, text=True, timeout=100, check=False)
     except FileNotFoundError as missing:
         raise AssertionError("strace is needed: apt-get install strace") from missing
     assert done.returncode == 0, done.stderr
+    return operations(log, folder, mark_of)
+
+
+def recorder(log: Path) -> tuple[str, ...]:
+    """What runs a program and writes its operations to `log`."""
+    return ("strace", "-f", "-y", "-xx", "-s", str(_STRING_MAX), "-e", f"trace={_CALLS}", "-o", str(log))
+
+
+def operations(log: Path, folder: Path, mark_of: Callable[[str, bytes], str | None]) -> list[Op]:
+    """The operations in `folder` of a program that a `recorder` has run."""
     return list(_Reader(folder, mark_of).read(log.read_text(encoding="ascii").splitlines()))
 
 
@@ -121,7 +130,7 @@ class _Reader:
                 yield from self._call(done[2], done[3], int(done[4]))
 
     def _call(self, call: str, args: str, result: int) -> Iterator[Op]:
-        if call in ("write", "pwrite64"):
+        if call in ("write", "pwrite64", "sendto"):
             yield from self._write(call, args, result)
         elif call in ("fsync", "fdatasync", "ftruncate"):
             name = self._name(self._file(args))

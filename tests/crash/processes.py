@@ -108,14 +108,12 @@ class AgentProcess:
     def dead(self) -> bool:
         return self.running.returncode is not None
 
-    async def start(self, *prefix: str) -> None:
+    async def start(self, *prefix: str, module: str = "edge_agent") -> None:
         """Start it; `prefix` is what runs it, such as strace."""
         self.starts += 1
+        command = [sys.executable, "-m", module, "--settings", str(self.settings_file)]
         with self.log.open("wb") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *prefix, sys.executable, "-m", "edge_agent", "--settings", str(self.settings_file),
-                stderr=log, stdout=log,
-            )  # fmt: skip
+            self._process = await asyncio.create_subprocess_exec(*prefix, *command, stderr=log, stdout=log)
 
     async def start_selling(self) -> None:
         """Start it, and wait until it has settled its past and would sell."""
@@ -183,7 +181,7 @@ class AgentProcess:
 
     async def stop(self) -> int:
         """Ask it to end, as a service manager does; the exit code."""
-        self.running.send_signal(signal.SIGTERM)
+        os.kill(self.pid, signal.SIGTERM)
         return await self.wait()
 
     def threads(self) -> list[int]:
@@ -193,7 +191,7 @@ class AgentProcess:
 
 def strace(call: str, what: str) -> tuple[str, ...]:
     """What runs an agent to which `what` happens from its first breath, at its k-th `call` in any of its threads."""
-    quiet = ("strace", "-f", "--seccomp-bpf", "-o", "/dev/null", "-e", "signal=none")
+    quiet = ("strace", "-f", "-o", "/dev/null", "-e", "signal=none")
     return (*quiet, "-e", f"trace={call}", "-e", f"inject={call}:{what}")
 
 
@@ -242,13 +240,14 @@ class CrashRig:
 
 
 @asynccontextmanager
-async def crash_rig(folder: Path, *, extra: str = "", scenario: str = SCENARIO) -> AsyncIterator[CrashRig]:
+async def crash_rig(folder: Path, *, scenario: str = SCENARIO, stocked: bool = True) -> AsyncIterator[CrashRig]:
     """A stocked machine, the agent not started yet."""
     need_strace()
     async with simulator(folder, scenario) as (sim, url):
-        path = write_settings(folder, url, extra='[log]\nlevel = "warning"\n' + extra)
+        path = write_settings(folder, url, extra='[log]\nlevel = "warning"')
         agent = AgentProcess(path, load(path))
-        await stock_ledger(agent.settings, planogram(motors=MOTORS), STOCK)
+        if stocked:
+            await stock_ledger(agent.settings, planogram(motors=MOTORS), STOCK)
         rig = CrashRig(folder, agent, sim)
         try:
             yield rig
