@@ -62,6 +62,10 @@ class Backlog(Generic[J]):
             heapq.heappush(self._ready, (job.priority, number, job))
         return heapq.heappop(self._ready)[2] if self._ready else None
 
+    def holds(self, priority: Priority) -> bool:
+        """Whether a job of this priority or a higher one is ready to go."""
+        return bool(self._ready) and self._ready[0][0] <= priority
+
     def wait_ms(self, now_ms: int) -> int | None:
         """How long until `next` has something; None when only a new job can change that."""
         if self._ready:

@@ -94,7 +94,7 @@ class Bus:
         self._clock = clock
         self._opener = opener
         self._beat = beat
-        self._line = Line(clock, gap_ms=gap_ms, late_ms_max=late_ms_max)
+        self._line = Line(clock, gap_ms=gap_ms, late_ms_max=late_ms_max, hurried=self._hurried)
         self._port: LinkPort | None = None
         self._down: str | None = "not opened yet"
         self._reopen_at_ms = 0
@@ -177,6 +177,10 @@ class Bus:
                 shortest = min((wait for wait in waits if wait is not None), default=BEAT_EVERY_MS)
                 self._changed.wait(min(shortest, BEAT_EVERY_MS) / 1000)
             return job
+
+    def _hurried(self) -> bool:
+        with self._changed:
+            return self._backlog.holds(Priority.ACTUATION)
 
     def _carry_out(self, job: _Job) -> None:
         if job.done.cancelled():

@@ -6,7 +6,7 @@ runs the whole job again. `edge_agent.links.owed` says why.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
@@ -14,6 +14,7 @@ from typing import Generic, Protocol, TypeVar
 from edge_agent.errors import BoardSilent, BreakerOpen, DeadlinePassed, LinkDown, PortClosed
 from edge_agent.links.breaker import Breaker, BreakerState
 from edge_agent.links.owed import Debt, Owed
+from edge_agent.links.pace import Pace
 from edge_agent.links.port import LinkPort
 from shared.clock import Clock
 
@@ -51,11 +52,15 @@ class Reader(Protocol[R_co]):
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One request: a name for messages, its bytes, and the commands that its reply may carry."""
+    """One request: a name for messages, its bytes, and the commands that its reply may carry.
+
+    `refusals`: what may come instead of a reply without saying which request it refuses.
+    """
 
     name: str
     frame: bytes
     kinds: Set[int]
+    refusals: Set[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +95,14 @@ class SlaveStatistics:
     latency_ms_max: int
     breaker: BreakerState
     retry_in_ms: int
+    gap_ms: int
 
 
 @dataclass(slots=True)
 class _Slave:
     """The line's notes on one slave."""
 
+    pace: Pace
     breaker: Breaker = field(default_factory=Breaker)
     asked: int = 0
     answered: int = 0
@@ -107,6 +114,7 @@ class _Slave:
 
     def note_answer(self, latency_ms: int) -> None:
         self.breaker.answered()
+        self.pace.answered()
         weight = min(self.answered, _MEAN_WEIGHT - 1)
         self.latency_ms_mean = (self.latency_ms_mean * weight + latency_ms) / (weight + 1)
         self.latency_ms_last = latency_ms
@@ -119,6 +127,7 @@ class _Slave:
 
     def note_silence(self, now_ms: int) -> None:
         self.breaker.silent(now_ms)
+        self.pace.silent()
         self.silent += 1
 
 
@@ -134,14 +143,18 @@ def _nothing_sent() -> Iterator[None]:
 class Line:
     """Belongs to the bus's thread; only `statistics` may be called from elsewhere."""
 
-    def __init__(self, clock: Clock, *, gap_ms: int, late_ms_max: int) -> None:
+    def __init__(
+        self, clock: Clock, *, gap_ms: int, late_ms_max: int, hurried: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`hurried`: whether a job waits that must not wait for a slave which is probably dead."""
         self.opening = 0  # counts how often the port was opened: whoever trusts a board trusts it for one opening
         self.strays = 0  # replies that nobody owed: a board slower than believed, or a second host on the line
         self._clock = clock
         self._gap_ms = gap_ms
+        self._hurried = hurried
         self._owed = Owed(late_ms_max)
         self._port: LinkPort | None = None
-        self._free_at_ms = 0
+        self._idle_since_ms = 0
         self._slaves: dict[int, _Slave] = {}
         self._peers: dict[int, Peer[Heard]] = {}
 
@@ -184,6 +197,7 @@ class Line:
                 latency_ms_max=notes.latency_ms_max,
                 breaker=notes.breaker.state(now),
                 retry_in_ms=notes.breaker.retry_in_ms(now),
+                gap_ms=notes.pace.gap_ms,
             )
             for slave, notes in sorted(self._slaves.copy().items())
         }
@@ -204,7 +218,8 @@ class Line:
                 raise BreakerOpen(peer.name, breaker.retry_in_ms(now))
             case "probing":
                 try:
-                    self._fence(peer, self._free_fence(peer), not_after_mono_ms)
+                    self._settle_down(peer)
+                    self._exchange(peer, self._free_fence(peer), not_after_mono_ms, gives_way=True)
                 except BoardSilent as silence:
                     raise BreakerOpen(peer.name, breaker.retry_in_ms(self._clock.mono_ms())) from silence
 
@@ -237,13 +252,16 @@ class Line:
 
     # --- bytes ---
 
-    def _exchange(self, peer: Peer[R], ask: Ask, not_after_mono_ms: int) -> R:
-        """Send on a settled line, and read until the answer has come or the peer's time is over."""
+    def _exchange(self, peer: Peer[R], ask: Ask, not_after_mono_ms: int, *, gives_way: bool = False) -> R:
+        """Send on a settled line, and read until the answer has come or the peer's time is over.
+
+        `gives_way`: raises Later as soon as somebody is in a hurry; what has been asked stays owed.
+        """
         slave = self._slave(peer.slave)
         asked_at = self._clock.mono_ms()
         if asked_at > not_after_mono_ms:
             raise DeadlinePassed(peer.name, ask.name)
-        debt = self._owed.sent(peer.slave, ask.kinds, asked_at)
+        debt = self._owed.sent(peer.slave, ask.kinds, asked_at, ask.refusals)
         slave.asked += 1
         self.port.write(ask.frame)
         try:
@@ -252,15 +270,18 @@ class Line:
                 if answer is not None:
                     slave.note_answer(self._clock.mono_ms() - asked_at)
                     return answer
+                if gives_way and self._hurried():
+                    raise Later(self._clock.mono_ms())
         finally:
-            self._free_at_ms = self._clock.mono_ms() + self._gap_ms
+            self._idle_since_ms = self._clock.mono_ms()
         slave.note_silence(self._clock.mono_ms())
         raise BoardSilent(peer.name, ask.name, peer.reply_wait_ms)
 
     def _settle_down(self, peer: Peer[Heard]) -> None:
         """Keep the gap between two requests, hear what comes meanwhile, and begin with an empty reader."""
         peer.reader.clear()
-        while (left_ms := self._free_at_ms - self._clock.mono_ms()) > 0:
+        free_at_ms = self._idle_since_ms + self._slave(peer.slave).pace.gap_ms
+        while (left_ms := free_at_ms - self._clock.mono_ms()) > 0:
             self._listen(peer, left_ms)
         self._listen(peer, 0)
         self._settle(peer.reader.quiet())
@@ -284,4 +305,4 @@ class Line:
         return answer
 
     def _slave(self, slave: int) -> _Slave:
-        return self._slaves.setdefault(slave, _Slave())
+        return self._slaves.setdefault(slave, _Slave(Pace(self._gap_ms)))

@@ -26,6 +26,11 @@ Only a debtor that stays silent makes the line wait for age, and only requests o
 sent at once. A board whose breaker is open is probed with a fence, never with POLL or RUN, so a dead board costs its
 neighbours that wait once, when it dies, and not at every probe.
 
+**Refusals.** A Modbus exception names its function alone, so two requests that may be answered at the same time can
+cause the same one. It pays the oldest debt that it may belong to. If that one was the cause, all is well. If not, the
+cause stays unpaid and its asker hears silence, and by A1 the answer to the older one will not come any more: struck off
+rightly again. A refusal carries no value, so none can go to the wrong asker.
+
 If A2 is broken, a reply of that lateness is a stray (`heard` returns None and it is counted), unless its kind was asked
 again meanwhile. A status that decides about money is therefore read twice.
 """
@@ -38,11 +43,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Debt:
-    """One answer that has not come: who owes it, which kinds it may have, until when it may come."""
+    """One answer that has not come: who owes it, which kinds it may have, until when it may come.
+
+    `refusals`: what may come in its stead without saying which of several requests it refuses.
+    """
 
     slave: int
     kinds: Set[int]
     expires_mono_ms: int
+    refusals: Set[int] = frozenset()
 
 
 class Owed:
@@ -52,16 +61,16 @@ class Owed:
         self._late_ms_max = late_ms_max
         self._debts: list[Debt] = []
 
-    def sent(self, slave: int, kinds: Set[int], now_ms: int) -> Debt:
+    def sent(self, slave: int, kinds: Set[int], now_ms: int, refusals: Set[int] = frozenset()) -> Debt:
         """A request leaves for `slave` whose answer will be one of `kinds`. The caller has asked `blocking` before."""
         assert self.blocking(kinds, now_ms) is None, f"an answer of kinds {sorted(kinds)} is already owed"
-        debt = Debt(slave, kinds, now_ms + self._late_ms_max)
+        debt = Debt(slave, kinds, now_ms + self._late_ms_max, refusals)
         self._debts.append(debt)
         return debt
 
     def heard(self, kind: int) -> Debt | None:
         """A reply of `kind` came: returns the debt that it pays, or None when nobody owed it."""
-        paid = next((debt for debt in self._debts if kind in debt.kinds), None)
+        paid = next((debt for debt in self._debts if kind in debt.kinds or kind in debt.refusals), None)
         if paid is not None:
             older = self._debts[: self._debts.index(paid) + 1]
             self._debts = [debt for debt in self._debts if debt.slave != paid.slave or debt not in older]
