@@ -12,11 +12,11 @@ nobody can prove it and a person decides (I2). What flowed is charged, never wha
     closing    the valve is to be shut and nobody has confirmed it yet; a pour found open after a crash begins here
     settling   the valve is shut; what is on its way still passes the meter
 
-Unlike a motor, a valve may be told the same thing twice: `open` only says how long it stays open from now on, and `shut`
-does no harm. So there is no state in which the software waits and wonders. Whatever goes wrong while the valve may be
-open leads to `closing`, and `closing` has two ways out that cannot both fail: the relay confirms that it is shut, or the
-time for which it was last told to stay open has run out, and it has shut by its own timer (I15). A dead agent is only
-the longest of these silences.
+Unlike a motor, a valve may be told the same thing twice: `open` only says how long it stays open from now on, and
+`shut` does no harm. So there is no state in which the software waits and wonders. Whatever goes wrong while the valve
+may be open leads to `closing`, and `closing` has two ways out that cannot both fail: the relay confirms that it is
+shut, or the time for which it was last told to stay open has run out, and it has shut by its own timer (I15). A dead
+agent is only the longest of these silences.
 
 The volume is never a sum of what the agent happened to see. It is the difference of two readings of the meter's own
 counter, so it holds over restarts, lost readings and any pace of reading. It is doubtful when the counter went
