@@ -92,16 +92,16 @@ class Operations:
     # --- sales ---
 
     async def take_offer(self, offer: Offer) -> VendEnd | None:
-        """Claim an offered order and carry it out. None when the machine is busy, may not sell, or lost the claim.
+        """Wait for the lane, claim an offered order and carry it out. None when it may not be sold or was not granted.
 
-        An order that cannot be carried out here is answered with its tombstone, so that the buyer has the money back
-        at once; one that the machine is only too busy for is left to the next offer.
+        An order that was claimed and cannot be carried out, or whose aisle cannot deliver, is answered with its
+        tombstone, so that the buyer has the money back at once. One that only has to wait is offered again.
         """
-        config = self.config
-        known = await self._ledger.read(lambda conn: journal.order(conn, OrderId(offer.order)))
-        if known is not None or config is None or self.busy() or self.why_not_selling() is not None:
-            return None
         async with self._lane:
+            config = self.config
+            known = await self._ledger.read(lambda conn: journal.order(conn, OrderId(offer.order)))
+            if known is not None or config is None or self.why_not_selling() is not None:
+                return None
             try:
                 ready = await self._vending.make_ready(config, offer.aisle, offer.goods)
                 won = await self._claims.win(offer, ready.aisle, config.version)
@@ -110,7 +110,7 @@ class Operations:
                 return await self._vending.deliver(won.sale, config, ready, not_after_mono_ms=won.not_after_mono_ms)
             except (Refused, DiskShort) as refused:
                 log.warning("order %s is not carried out: %s", offer.order, refused)
-                await self._bury_claimed(OrderId(offer.order))
+                await self._bury(offer, config, refused)
                 return None
 
     async def sell(self, press: str, aisle: str, means: Means, paid_fen: int) -> Settled:
@@ -164,11 +164,23 @@ class Operations:
             raise Refused("known_order", f"order {order} is running")
         return Settled(order=order, state=row.state, reason=row.reason)
 
-    async def _bury_claimed(self, order: OrderId) -> None:
-        """A claimed order that could not begin is owed its tombstone."""
-        row = await self._ledger.read(lambda conn: journal.order(conn, order))
+    async def _bury(self, offer: Offer, config: MachineConfig, refused: Refused | DiskShort) -> None:
+        """Tell that an offered order will never be carried out here, if that is already certain."""
+        row = await self._ledger.read(lambda conn: journal.order(conn, OrderId(offer.order)))
         if row is not None and row.state == "claimed":
             await bury(self._ledger, row.sale, "not_selling", self._clock)
+        elif row is None and isinstance(refused, Refused) and refused.reason == "aisle_closed":
+            sale = Sale(
+                order=OrderId(offer.order),
+                aisle=AisleId(offer.aisle),
+                goods=GoodsId(offer.goods),
+                price_fen=offer.price_fen,
+                source="order",
+                means="escrow",
+                paid_fen=offer.price_fen,
+                config_version=config.version,
+            )
+            await bury(self._ledger, sale, "aisle_closed", self._clock)
 
     # --- stock and locks, by a person at the machine ---
 

@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--broker", choices=["auto", "mosquitto", "amqtt"], default="auto")
     parser.add_argument("--port", type=int, default=0, help="port of the cloud (default: any free one)")
     parser.add_argument("--folder", type=Path, default=Path("var/demo"), help="emptied first (default: %(default)s)")
+    parser.add_argument("--picture", type=Path, metavar="FILE.svg", help="save the screen when trading ends")
     asked = parser.parse_args(arguments)
     console = Console()
     try:
@@ -67,6 +68,8 @@ async def _demo(asked: argparse.Namespace, console: Console) -> Account:
         await stage.sim.faults(asked.faults)
         screen = Screen(stage, tally, f"seed {asked.seed}, faults {asked.faults}", console)
         await _trade(stage, People(stage, asked.seed, tally), screen, stop, asked.seconds)
+        if asked.picture is not None:
+            await screen.save(asked.picture)
         say("the doors are closed; settling what is on its way")
         await stage.sim.faults("none")
         await settled(stage)

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import locale
 import os
 import time
+from pathlib import Path
 from typing import Any, Final
 
 from rich.columns import Columns
@@ -28,6 +30,8 @@ PLAIN_EVERY_S: Final = 5.0
 SALES_SHOWN: Final = 8
 NEWS_SHOWN: Final = 8
 FAULTS_SHOWN: Final = 6
+PICTURE_COLUMNS: Final = 130
+HOLDINGS: Final = ("cash", "funding")
 
 WORDS: Final[dict[str, str]] = {
     "machines": "机器",
@@ -45,6 +49,8 @@ WORDS: Final[dict[str, str]] = {
     "escrow": "托管",
     "revenue": "收入",
     "cash": "现金",
+    "funding": "充值",
+    "shrinkage": "损耗",
     "faults": "故障",
     "news": "动态",
     "none": "无",
@@ -85,6 +91,12 @@ class Screen:
                     live.update(await self._picture(), refresh=True)
                 await asyncio.sleep(REFRESH_S)
 
+    async def save(self, path: Path) -> None:
+        """Write the screen as it is now to an SVG file, for a report or the README."""
+        paper = Console(record=True, width=PICTURE_COLUMNS, file=io.StringIO(), force_terminal=True)
+        paper.print(await self._picture(hide_secrets=True))
+        paper.save_svg(str(path), title="AisleFlow")
+
     async def _say_lines(self) -> None:
         while True:
             await asyncio.sleep(PLAIN_EVERY_S)
@@ -103,7 +115,7 @@ class Screen:
     def _(self, word: str) -> str:
         return WORDS.get(word, word) if self._chinese else word
 
-    async def _picture(self) -> Group:
+    async def _picture(self, *, hide_secrets: bool = False) -> Group:
         api = self._stage.api
         machines = await api.every("/machines")
         orders = (await api.get("/orders", page_size=SALES_SHOWN))["items"]
@@ -118,7 +130,7 @@ class Screen:
             self._shelves(aisles),
             Columns([self._sales(orders), self._money(accounts)], expand=True),
             Columns([self._faults(faults), self._news()], expand=True),
-            self._addresses(),
+            self._addresses("..." if hide_secrets else self._stage.sign_in["password"]),
         )
 
     def _machines(self, machines: list[dict[str, Any]], aisles: dict[str, list[dict[str, Any]]]) -> Table:
@@ -177,7 +189,9 @@ class Screen:
             sums[account["kind"]] = sums.get(account["kind"], 0) + account["balance_fen"]
         table = Table.grid(padding=(0, 2))
         for kind, total in sorted(sums.items()):
-            table.add_row(self._(kind), Text(format_yuan(total), justify="right"))
+            # In the books what the business holds is a debit, negative; people expect what is in the box.
+            shown = -total if kind in HOLDINGS else total
+            table.add_row(self._(kind), Text(format_yuan(shown), justify="right"))
         return Box(table, title=f"{self._('money')} (CNY)")
 
     def _faults(self, faults: list[dict[str, Any]]) -> Box:
@@ -187,12 +201,13 @@ class Screen:
     def _news(self) -> Box:
         return Box("\n".join(self._tally.news[-NEWS_SHOWN:]), title=self._("news"))
 
-    def _addresses(self) -> Box:
+    def _addresses(self, password: str) -> Box:
         url, person = self._stage.api.url, self._stage.sign_in
+        folder = os.path.relpath(self._stage.folder)
         return Box(
             f"{url}/  {url}/openapi.json  {url}/metrics  {url}/readyz\n"
-            f"tenant={person['tenant']} login={person['login']} password={person['password']} (this run only)\n"
+            f"tenant={person['tenant']} login={person['login']} password={password} (this run only)\n"
             f"broker: {self._stage.broker.name} on 127.0.0.1:{self._stage.broker.machines_port}"
-            f"   files: {self._stage.folder}   Ctrl-C ends and prints the account",
+            f"   files: {folder}   Ctrl-C ends and prints the account",
             title=self._("addresses"),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from shared.ids import AisleId, CommandId
 from shared.messages import (
     ApplyConfig,
     Ask,
+    Claim,
     CloseReview,
     CommandAnswered,
     ConfigReported,
@@ -53,9 +54,16 @@ class World:
             boards={1: self.board}, door=None, ledger=ledger, clock=clock, busy=lane.locked, take_reading=drop
         )
         vending = Vending(boards={1: self.board}, boards_down=dict, ledger=ledger, clock=clock, limits=VendLimits())
-        claims = Claims(ledger=ledger, clock=clock, mac_key=KEY, say=lambda claim: None)
+        self.claimed: list[Claim] = []
+        self.on_claim: Callable[[Claim], None] = lambda claim: None
+
+        def say(claim: Claim) -> None:
+            self.claimed.append(claim)
+            self.on_claim(claim)
+
+        self.claims = Claims(ledger=ledger, clock=clock, mac_key=KEY, say=say)
         self.operations = Operations(
-            ledger=ledger, clock=clock, mac_key=KEY, vending=vending, claims=claims, watch=self.watch, lane=lane
+            ledger=ledger, clock=clock, mac_key=KEY, vending=vending, claims=self.claims, watch=self.watch, lane=lane
         )
         self.commands = Commands(ledger=ledger, clock=clock, mac_key=KEY, operations=self.operations)
         self._clock = clock
