@@ -240,11 +240,13 @@ class CrashRig:
 
 
 @asynccontextmanager
-async def crash_rig(folder: Path, *, scenario: str = SCENARIO, stocked: bool = True) -> AsyncIterator[CrashRig]:
-    """A stocked machine, the agent not started yet."""
+async def crash_rig(
+    folder: Path, *, scenario: str = SCENARIO, stocked: bool = True, broker_port: int = 1
+) -> AsyncIterator[CrashRig]:
+    """A stocked machine, the agent not started yet; without a broker's port its uplink finds nobody."""
     need_strace()
     async with simulator(folder, scenario) as (sim, url):
-        path = write_settings(folder, url, extra='[log]\nlevel = "warning"')
+        path = write_settings(folder, url, broker_port=broker_port, extra='[log]\nlevel = "warning"')
         agent = AgentProcess(path, load(path))
         if stocked:
             await stock_ledger(agent.settings, planogram(motors=MOTORS), STOCK)
