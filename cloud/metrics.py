@@ -13,3 +13,6 @@ REQUESTS = Counter(
     registry=REGISTRY,
 )
 STREAMS = Gauge("aisleflow_event_streams", "Event streams that are open now.", registry=REGISTRY)
+LEDGER_DRIFT = Gauge(
+    "aisleflow_ledger_drift_fen", "How far all ledgers together are off; anything but 0 is an alarm.", registry=REGISTRY
+)

@@ -21,9 +21,9 @@ import uvicorn
 from fastapi import FastAPI
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from cloud import downlink, events
+from cloud import downlink, events, metrics
 from cloud.accounts.passwords import Passwords
-from cloud.accounts.people import first_administrator
+from cloud.accounts.people import all_tenants, first_administrator
 from cloud.app import build_app
 from cloud.database import Database
 from cloud.errors import FleetError
@@ -32,6 +32,7 @@ from cloud.ingest import subscriber
 from cloud.machines.credentials import Credentials
 from cloud.migrations import is_current
 from cloud.orders import expire
+from cloud.orders.audit import ledger_drift
 from cloud.providers.broker_file import BrokerFile
 from cloud.settings import Settings, server_secret
 from cloud.watch import Watch
@@ -49,6 +50,8 @@ KEEP_ALIVE_S = 30
 
 # Events are kept for days: an hour more or less is nothing.
 TIDY_EVERY_MS = 3_600_000
+# The sums read every account and every open order; a ledger that is off is found before the day's report is drawn.
+AUDIT_EVERY_MS = 3_600_000
 
 # What comes and goes without anybody being at fault here.
 EXPECTED = (mqtt.Disconnected, mqtt.SubscribeRefused, mqtt.PublishRefused, OSError, OperationalError, InterfaceError)
@@ -127,6 +130,7 @@ class Process:
             yield "downlink", self._downlink
             yield "deadlines", self._deadlines
             yield "tidying", self._tidy
+            yield "audit", self._audit
 
     async def _ingest(self) -> None:
         address, username, password = _broker(self._settings)
@@ -148,6 +152,12 @@ class Process:
             gone = await self._database.transact(events.forget_old)
             log.info("tidying: %d old events dropped", gone)
             await self._clock.sleep_ms(TIDY_EVERY_MS)
+
+    async def _audit(self) -> None:
+        """Every hour: do the books of every tenant still balance (I3)? If not, somebody must know at once."""
+        while True:
+            metrics.LEDGER_DRIFT.set(await drift_of_all(self._database))
+            await self._clock.sleep_ms(AUDIT_EVERY_MS)
 
     async def _serve(self, group: asyncio.TaskGroup, stop: asyncio.Event, listening: socket.socket, say: Say) -> None:
         passwords = Passwords()
@@ -173,6 +183,20 @@ class Process:
         await self._watch.close()
         server.should_exit = True
         await serving
+
+
+async def drift_of_all(database: Database) -> int:
+    """How far the ledgers of all tenants are off together, in fen; each that is off is logged by name."""
+    total = 0
+    for tenant in await all_tenants(database):
+        async with database.look(tenant=tenant.tenant) as work:
+            drift = await ledger_drift(work, tenant.tenant)
+        if drift:
+            log.error(
+                "the ledger of tenant %s is off by %d fen: stop paying out until it is explained", tenant.tenant, drift
+            )
+        total += drift
+    return total
 
 
 def _broker(settings: Settings) -> tuple[mqtt.MqttAddress, str | None, str | None]:
