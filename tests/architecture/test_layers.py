@@ -31,6 +31,10 @@ MAY: list[tuple[str, set[str]]] = [
     ),
     (r"edge_agent\.devices\.ports", {"shared"}),
     (
+        r"edge_agent\.devices\.(modbus_profile|profile_file)",
+        {"edge_agent.devices", "edge_agent.wire", "edge_agent.errors", "shared", "msgspec"},
+    ),
+    (
         r"edge_agent\.devices(\..*)?",
         {"edge_agent.devices", "edge_agent.links", "edge_agent.wire", "edge_agent.errors", "shared"},
     ),
