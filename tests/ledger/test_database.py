@@ -190,12 +190,15 @@ async def test_yesterdays_file_opens(tmp_path: Path, clock: ManualClock) -> None
         assert await database.integrity_check() == []
 
 
+SHIPPED = opening.newest_schema()
+
+
 @pytest.fixture
-def schema_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A second migration that adds a table, fills it and then runs the statement that a test appends."""
+def next_schema(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One more migration, which adds a table, fills it and then runs the statement that a test appends."""
     folder = tmp_path / "schema"
     shutil.copytree(opening._SCHEMA, folder)
-    (folder / "0002_more.sql").write_text(
+    (folder / f"{SHIPPED + 1:04}_more.sql").write_text(
         "CREATE TABLE more (x INTEGER) STRICT; INSERT INTO more SELECT seq FROM outbox;\n"
         "ALTER TABLE orders ADD y TEXT;\n"
     )
@@ -203,7 +206,7 @@ def schema_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-async def begun_with_schema_1(folder: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
+async def begun_as_shipped(folder: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as original:
         original.setattr(opening, "_SCHEMA", Path(opening.__file__).parent / "schema")
         async with await open_database(folder, clock) as database:
@@ -211,33 +214,33 @@ async def begun_with_schema_1(folder: Path, clock: ManualClock, monkeypatch: pyt
 
 
 async def test_a_migration_copies_first_and_keeps_everything(
-    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, schema_2: Path
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, next_schema: Path
 ) -> None:
     data = tmp_path / "data"
-    await begun_with_schema_1(data, clock, monkeypatch)
+    await begun_as_shipped(data, clock, monkeypatch)
     async with await open_database(data, clock) as database:
         assert await database.read(lambda conn: conn.execute("SELECT count(*) FROM more").fetchone()) == (3,)
-        assert await database.read(lambda conn: conn.execute("PRAGMA user_version").fetchone()) == (2,)
+        assert await database.read(lambda conn: conn.execute("PRAGMA user_version").fetchone()) == (SHIPPED + 1,)
         assert database.damaged_findings is None
-    copy = sqlite3.connect(data / "ledger.sqlite.schema-1")
-    assert copy.execute("PRAGMA user_version").fetchone() == (1,)
+    copy = sqlite3.connect(data / f"ledger.sqlite.schema-{SHIPPED}")
+    assert copy.execute("PRAGMA user_version").fetchone() == (SHIPPED,)
     assert copy.execute("SELECT count(*) FROM outbox").fetchone() == (3,)
     copy.close()
-    assert stat.S_IMODE((data / "ledger.sqlite.schema-1").stat().st_mode) == 0o600
+    assert stat.S_IMODE((data / f"ledger.sqlite.schema-{SHIPPED}").stat().st_mode) == 0o600
 
 
 async def test_a_migration_that_fails_half_way_changes_nothing(
-    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, schema_2: Path
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, next_schema: Path
 ) -> None:
     data = tmp_path / "data"
-    await begun_with_schema_1(data, clock, monkeypatch)
-    step = schema_2 / "0002_more.sql"
+    await begun_as_shipped(data, clock, monkeypatch)
+    step = next_schema / f"{SHIPPED + 1:04}_more.sql"
     good = step.read_text()
     step.write_text(good + "INSERT INTO nowhere VALUES (1);")
     with pytest.raises(sqlite3.OperationalError, match="nowhere"):
         await open_database(data, clock)
     file = sqlite3.connect(data / "ledger.sqlite")
-    assert file.execute("PRAGMA user_version").fetchone() == (1,)
+    assert file.execute("PRAGMA user_version").fetchone() == (SHIPPED,)
     assert not file.execute("SELECT 1 FROM sqlite_master WHERE name = 'more'").fetchone()
     file.close()
     step.write_text(good)
