@@ -8,15 +8,13 @@ one answer that belongs to it (`edge_agent.links.owed`). So flushing, timing and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import minimalmodbus
 
 from edge_agent.errors import BoardMisbehaved
 from edge_agent.links.line import Ask, Line, Peer
 from edge_agent.wire import modbus
-from edge_agent.wire.crc import sealed
-from edge_agent.wire.modbus import Answer, AnswerReader
+from edge_agent.wire.modbus import Answer, AnswerReader, Read
 
 # minimalmodbus sleeps 3.5 characters at this rate before a request. The line has kept the gap already: make it short.
 _BELIEVED_BAUD = 115_200
@@ -24,25 +22,6 @@ _BELIEVED_BAUD = 115_200
 WRITE_ONE_BIT = 5
 WRITE_ONE_REGISTER = 6
 WRITE_REGISTERS = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """Read `count` registers (functions 3, 4) or bits (functions 1, 2) from `address`, as it stands on the wire."""
-
-    function: int
-    address: int
-    count: int
-
-    @property
-    def name(self) -> str:
-        """For messages."""
-        return f"read {self.function} at {self.address}, {self.count}"
-
-    def ask(self, slave: int) -> Ask:
-        """The whole request."""
-        head = bytes((slave, self.function))
-        return _ask(self.name, sealed(head + self.address.to_bytes(2, "big") + self.count.to_bytes(2, "big")))
 
 
 class ModbusSlave:
@@ -53,7 +32,7 @@ class ModbusSlave:
     """
 
     def __init__(self, slave: int, name: str, fences: Sequence[Read], reply_wait_ms: int) -> None:
-        asks = tuple(fence.ask(slave) for fence in fences)
+        asks = tuple(_ask(fence.name, fence.to_bytes(slave)) for fence in fences)
         self.peer = Peer(slave, name, AnswerReader(), asks, reply_wait_ms)
 
     def read(self, line: Line, read: Read, not_after_mono_ms: int) -> list[int]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from edge_agent.wire.crc import CRC_BYTES, is_sealed
+from edge_agent.wire.crc import CRC_BYTES, is_sealed, sealed
 
 READ_BITS = (1, 2)
 READ_REGISTERS = (3, 4)
@@ -51,6 +51,30 @@ EXCEPTIONS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Read:
+    """Read `count` registers (functions 3, 4) or bits (functions 1, 2) from `address`, as it stands on the wire."""
+
+    function: int
+    address: int
+    count: int
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"read {self.function} at {self.address}, {self.count}"
+
+    @property
+    def answer_bytes(self) -> int:
+        """How many bytes of data the answer has; with the function it is all that tells answers of a slave apart."""
+        return (self.count + 7) // 8 if self.function in READ_BITS else 2 * self.count
+
+    def to_bytes(self, slave: int) -> bytes:
+        """The whole request."""
+        head = bytes((slave, self.function))
+        return sealed(head + self.address.to_bytes(2, "big") + self.count.to_bytes(2, "big"))
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """A frame whose checksum fits. `command` is the kind of debt that it pays (a kind, or a refusal)."""
 
@@ -75,11 +99,10 @@ class Answer:
 
 def kind(request: bytes) -> int:
     """The kind of the answer to a request, a whole frame; `ValueError` for a function that is not known."""
-    slave, function, count = request[0], request[1], int.from_bytes(request[4:6], "big")
-    if function in READ_BITS:
-        return _number(slave, function, bytes(((count + 7) // 8,)))
-    if function in READ_REGISTERS:
-        return _number(slave, function, bytes((2 * count,)))
+    slave, function = request[0], request[1]
+    if function in READ_BITS + READ_REGISTERS:
+        read = Read(function, int.from_bytes(request[2:4], "big"), int.from_bytes(request[4:6], "big"))
+        return _number(slave, function, bytes((read.answer_bytes,)))
     if function in WRITES:
         return _number(slave, function, request[2:6])
     raise ValueError(f"function {function} is not used here (expected one of 1-6, 15, 16)")
