@@ -14,6 +14,12 @@ and the result or an `error`. Requests of one connection are answered in order.
     {"id": 8, "do": "power_cycle", "machine": M}
     {"id": 9, "do": "unplug", "machine": M}                               and "plug"
     {"id": 10, "do": "stop"}
+
+A Modbus device is a "board" by the slave number it started with, or a "device" by name; an "outlet" is the relay of a
+valve. Faults of water and of devices take them, and:
+
+    {"id": 11, "do": "openings", "machine": M}                            -> openings, the log of every valve
+    {"id": 12, "do": "readdress", "machine": M, "device": D, "slave": 7}  and "baud", as if a person had set them
 """
 
 from __future__ import annotations
@@ -28,6 +34,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from firmware_sim.machine import Switch
+from firmware_sim.purifier import Purifier
 from firmware_sim.scenario import ScenarioWrong
 from firmware_sim.truth import runs, total, truth
 from firmware_sim.world import Running, World
@@ -142,8 +149,31 @@ def _fault(running: Running, request: Request) -> Result:
         switch = "on" if _boolean(request, "on") else "off"
     board = _integer(request, "board") if request.get("board") is not None else None
     motor = _integer(request, "motor") if request.get("motor") is not None else None
+    if request.get("device") is not None:
+        board = _purifier(running).device(request["device"]).number
+    if request.get("outlet") is not None:
+        board, motor = _purifier(running).relay_board, _integer(request, "outlet")
     running.machine.fault(str(request.get("kind")), switch, board, motor)
     return {}
+
+
+def _openings(running: Running, _request: Request) -> Result:
+    return {"openings": _purifier(running).openings()}
+
+
+def _readdress(running: Running, request: Request) -> Result:
+    slave = _purifier(running).device(request.get("device"))
+    for setting in ("slave", "baud"):
+        if request.get(setting) is not None:
+            slave.settings[setting] = _integer(request, setting)
+    return {}
+
+
+def _purifier(running: Running) -> Purifier:
+    purifier = running.machine.purifier
+    if purifier is None:
+        raise ValueError(f"machine = {running.machine.name!r}, expected one with Modbus devices")
+    return purifier
 
 
 def _door(running: Running, request: Request) -> Result:
@@ -184,6 +214,8 @@ ON_MACHINE: Mapping[str, Callable[[Running, Request], Result]] = {
     "power_cycle": _power_cycle,
     "unplug": _unplug,
     "plug": _plug,
+    "openings": _openings,
+    "readdress": _readdress,
 }
 
 
@@ -263,11 +295,29 @@ class Control:
         await self.ask("unload", machine=machine, board=board, motor=motor, quantity=quantity)
 
     async def fault(
-        self, machine: str, kind: str, switch: Switch, *, board: int | None = None, motor: int | None = None
+        self,
+        machine: str,
+        kind: str,
+        switch: Switch,
+        *,
+        board: int | None = None,
+        motor: int | None = None,
+        device: str | None = None,
+        outlet: int | None = None,
     ) -> None:
         """Switch a fault on or off, or let it strike once."""
         how: dict[str, bool] = {"once": True} if switch == "once" else {"on": switch == "on"}
-        await self.ask("fault", machine=machine, kind=kind, board=board, motor=motor, **how)
+        where = {"board": board, "motor": motor, "device": device, "outlet": outlet}
+        await self.ask("fault", machine=machine, kind=kind, **where, **how)
+
+    async def openings(self, machine: str) -> list[Result]:
+        """Every opening of a valve, oldest first; see `valve.Opening`."""
+        answer = await self.ask("openings", machine=machine)
+        return list(answer["openings"])
+
+    async def readdress(self, machine: str, device: str, *, slave: int | None = None, baud: int | None = None) -> None:
+        """Set a device's slave number or speed, as if a person had done it."""
+        await self.ask("readdress", machine=machine, device=device, slave=slave, baud=baud)
 
     async def faults(self, preset: str) -> None:
         """`all` or `none`, on every machine."""

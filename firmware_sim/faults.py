@@ -15,7 +15,7 @@ from typing import Literal
 
 from firmware_sim.timeline import Event, Timeline
 
-Scope = Literal["line", "board", "motor", "machine"]
+Scope = Literal["line", "board", "motor", "machine", "device", "outlet", "water"]
 Opportunity = Literal["frame", "reply", "run", "second"]
 
 
@@ -32,7 +32,7 @@ class Fault:
 
 # Rates of the preset `all` are for showing: on a machine that sells twice a minute something happens every half a
 # minute or so, and most sales still succeed. Healing times are short enough for a ten-minute run to see both ends.
-FAULTS: Mapping[str, Fault] = {
+BOARD_FAULTS: Mapping[str, Fault] = {
     "noise": Fault("line", "frame", 0.01, None, "bytes of a frame are changed, or bytes come in that nobody sent"),
     "loss": Fault("line", "frame", 0.005, None, "bytes of a frame vanish"),
     "split": Fault("board", "reply", 0.1, None, "a reply comes in pieces, cut anywhere, with pauses between"),
@@ -50,6 +50,29 @@ FAULTS: Mapping[str, Fault] = {
     "sensor_blocked": Fault("board", "second", 0.001, (10_000, 40_000), "something stands in the drop sensor"),
     "sensor_blind": Fault("board", "second", 0.0005, (20_000, 60_000), "the drop sensor looks healthy, sees nothing"),
 }
+
+# A Modbus device is placed like a board, by the slave number it has at the start; an outlet like a motor, by the number
+# of the relay device and its relay. `run` is a valve's turn as well; `split`, `late` and `dead` strike devices too.
+WATER_FAULTS: Mapping[str, Fault] = {
+    "slow": Fault("device", "second", 0.001, (5_000, 20_000), "a device takes most of a second for every answer"),
+    "exception": Fault("device", "reply", 0.005, None, "a device answers `busy` and does nothing"),
+    "device_reset": Fault("device", "second", 0.0005, None, "a device restarts: deaf for a moment, relays fall"),
+    "counter_reset": Fault("device", "second", 0.0003, None, "a meter's counter starts again from nothing"),
+    "open_cable": Fault("device", "second", 0.0005, (10_000, 30_000), "a sensor's cable is open: its value is absurd"),
+    "air": Fault("water", "run", 0.03, None, "air spins the meter when a valve opens: counts without water"),
+    "meter_stuck": Fault("water", "second", 0.0003, (5_000, 20_000), "the meter's rotor stands: water without counts"),
+    "stuck_shut": Fault("outlet", "run", 0.01, (20_000, 60_000), "the valve does not open"),
+    "stuck_open": Fault("outlet", "run", 0.005, (3_000, 10_000), "the valve does not shut"),
+    "leak": Fault("water", "second", 0.0005, (5_000, 20_000), "water is lost behind the meter, which sees it"),
+    "seep": Fault("water", "second", 0.001, (10_000, 60_000), "water is lost before the meter, and nothing sees it"),
+    "no_feed": Fault("water", "second", 0.0005, (30_000, 120_000), "the mains are off: the tank is not refilled"),
+    "no_pressure": Fault("water", "second", 0.0005, (3_000, 15_000), "the pump stands: valves open and nothing flows"),
+    "bad_water": Fault("water", "second", 0.0003, (20_000, 60_000), "salt passes the membrane"),
+}
+
+FAULTS: Mapping[str, Fault] = {**BOARD_FAULTS, **WATER_FAULTS}
+# What the water itself obeys for as long as it holds.
+WATER_STATES = tuple(kind for kind, fault in WATER_FAULTS.items() if fault.scope == "water" and fault.heals_ms)
 
 PRESETS: Mapping[str, Mapping[str, float]] = {
     "none": {},

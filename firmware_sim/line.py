@@ -1,4 +1,4 @@
-"""The RS485 line between one host and its boards: bytes take time, answers take turns, and some get hurt.
+"""The RS485 line between one host and its boards and devices: bytes take time, answers take turns, and some get hurt.
 
 Half duplex and shared: every board hears every byte of the host, and one answer is on the line at a time. A board gives
 its answers in the order of its questions, however late; boards do not wait for each other.
@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from typing import Protocol
 
-from firmware_sim.boards.adh815 import Adh815
 from firmware_sim.faults import Faults
 from firmware_sim.timeline import Timeline
 
@@ -21,8 +21,8 @@ from firmware_sim.timeline import Timeline
 BITS_PER_BYTE = 10
 # A host that writes faster than the line carries loses bytes, as with any UART; this is two seconds at 9600 baud.
 BACKLOG_MAX_BYTES = 2048
-# How long a board takes to answer [est].
-LATENCY_MS = (5, 50)
+# What a slow device takes on top, for as long as it is slow [est].
+SLOW_MS = (300, 900)
 # A split reply: how many cuts, and how long the pauses are. Shorter than a host's patience, longer than its read loop.
 CUTS = (1, 3)
 PAUSE_MS = (1, 60)
@@ -37,12 +37,30 @@ class LineSettings:
     late_ms: int = 2500
 
 
+class Station(Protocol):
+    """A board or a device on the line. `number` names it for faults; `boots` counts its starts.
+
+    `baud` is the speed it is set to, None for the line's.
+    """
+
+    number: int
+    boots: int
+    latency_ms: tuple[int, int]
+
+    @property
+    def baud(self) -> int | None:
+        """See above."""
+
+    def receive(self, began_ms: int, data: bytes) -> list[bytes]:
+        """Hear bytes whose first one began at `began_ms`; the answers, in order."""
+
+
 class Line:
     """Bytes in by `receive`, bytes out by the callback `send`. A line that is not `connected` carries nothing."""
 
     def __init__(
         self,
-        boards: Sequence[Adh815],
+        stations: Sequence[Station],
         timeline: Timeline,
         faults: Faults,
         rng: random.Random,
@@ -50,14 +68,15 @@ class Line:
     ) -> None:
         self.connected = True
         self.send: Callable[[bytes], None] = lambda data: None
-        self._boards = boards
+        self.host_spoke_ms = 0
+        self._stations = stations
         self._timeline = timeline
         self._faults = faults
         self._rng = rng
         self._settings = settings
         self._heard_until_ms = 0
         self._backlog = 0
-        self._answered_until_ms = dict.fromkeys((board.address for board in boards), 0)
+        self._answered_until_ms = dict.fromkeys((station.number for station in stations), 0)
         self._ready: deque[tuple[int, bytes]] = deque()
         self._sending = False
 
@@ -67,37 +86,45 @@ class Line:
 
     # --- host to boards ----------------------------------------------------------------------------------------------
 
-    def receive(self, data: bytes) -> None:
-        """The host wrote these bytes now; the boards have heard them when the last one has passed."""
+    def receive(self, data: bytes, baud: int | None = None) -> None:
+        """The host wrote these bytes now; the boards have heard them when the last one has passed.
+
+        `baud` is the host's speed, where it matters: who is set to another one understands nothing.
+        """
+        self.host_spoke_ms = self._timeline.now_ms
         data = self._spoil(data[: BACKLOG_MAX_BYTES - self._backlog])
         if not data or not self.connected:
             return
         self._backlog += len(data)
         began_ms = max(self._timeline.now_ms, self._heard_until_ms)
         self._heard_until_ms = began_ms + self.wire_ms(len(data))
-        self._timeline.at(self._heard_until_ms, partial(self._deliver, began_ms, data))
+        self._timeline.at(self._heard_until_ms, partial(self._deliver, began_ms, data, baud))
 
-    def _deliver(self, began_ms: int, data: bytes) -> None:
+    def _deliver(self, began_ms: int, data: bytes, baud: int | None) -> None:
         self._backlog -= len(data)
-        for board in self._boards:
-            if self._faults.is_on("dead", board.address):
+        for station in self._stations:
+            if self._faults.is_on("dead", station.number):
                 continue
-            for answer in board.receive(began_ms, data):
-                self._answer(board, answer)
+            if baud not in (None, station.baud or self._settings.baud):
+                continue
+            for answer in station.receive(began_ms, data):
+                self._answer(station, answer)
 
     # --- boards to host ----------------------------------------------------------------------------------------------
 
-    def _answer(self, board: Adh815, answer: bytes) -> None:
-        delay_ms = self._rng.randint(*LATENCY_MS)
-        if self._faults.strikes("late", board.address):
+    def _answer(self, station: Station, answer: bytes) -> None:
+        delay_ms = self._rng.randint(*station.latency_ms)
+        if self._faults.is_on("slow", station.number):
+            delay_ms += self._rng.randint(*SLOW_MS)
+        if self._faults.strikes("late", station.number):
             delay_ms += self._rng.randint(self._settings.late_ms // 5, self._settings.late_ms)
-        when_ms = max(self._timeline.now_ms + delay_ms, self._answered_until_ms[board.address])
-        self._answered_until_ms[board.address] = when_ms
-        self._timeline.at(when_ms, partial(self._take_line, board, board.boots, answer))
+        when_ms = max(self._timeline.now_ms + delay_ms, self._answered_until_ms[station.number])
+        self._answered_until_ms[station.number] = when_ms
+        self._timeline.at(when_ms, partial(self._take_line, station, station.boots, answer))
 
-    def _take_line(self, board: Adh815, boots: int, answer: bytes) -> None:
-        if board.boots == boots:  # a board that has restarted since does not remember the question
-            self._ready.append((board.address, answer))
+    def _take_line(self, station: Station, boots: int, answer: bytes) -> None:
+        if station.boots == boots:  # a board that has restarted since does not remember the question
+            self._ready.append((station.number, answer))
         if not self._sending:
             self._send_next()
 

@@ -1,4 +1,4 @@
-"""One simulated vending machine: a line with boards, their aisles, a cabinet with a door - and the truth about it.
+"""One simulated machine: a line with boards, aisles, a purifier's devices, a cabinet - and the truth about it.
 
 The agent under test must work out from a few bytes what happened. The machine knows: it counts every product that
 really fell, and writes down every run. Tests and the demo compare the two.
@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
 from firmware_sim.boards.adh815 import Adh815, RunReport, Switches
 from firmware_sim.faults import FAULTS, Faults, check_kind
-from firmware_sim.line import Line, LineSettings
+from firmware_sim.line import Line, LineSettings, Station
+from firmware_sim.modbus.slave import Slave
 from firmware_sim.physics import Air, ClimateMode, CurrentLimits, Physics, Spiral, Trouble, Turn, plan_turn
+from firmware_sim.purifier import DevicePlan, Purifier
 from firmware_sim.timeline import Event, Timeline
+from firmware_sim.water import Plumbing
 
 # A year of a busy machine; older runs leave the log, their counts stay in the truth.
 RUNS_KEPT = 200_000
@@ -191,11 +194,13 @@ class Machine:
         line: LineSettings,
         rates: Mapping[str, float],
         celsius: float = 25.0,
+        devices: Sequence[DevicePlan] = (),
+        plumbing: Plumbing | None = None,
     ) -> None:
         self.name = name
         self.timeline = Timeline()
-        # Four dice, so that one more frame on the line does not change which motor jams.
-        dice = {use: random.Random(f"{seed}/{name}/{use}") for use in ("faults", "motors", "line", "resets")}  # noqa: S311 - play, not secrets
+        # A die for each use, so that one more frame on the line does not change which motor jams.
+        dice = {use: random.Random(f"{seed}/{name}/{use}") for use in ("faults", "motors", "line", "resets", "water")}  # noqa: S311 - play, not secrets
         self.faults = Faults(self.timeline, dice["faults"])
         self.faults.changed = self._fault_changed
         self.air = Air(celsius)
@@ -214,7 +219,20 @@ class Machine:
             aisles.drop_seen = board.drop_seen
             aisles.turning_started = partial(self._maybe_reset, board)
             self.aisles[plan.address], self.boards[plan.address] = aisles, board
-        self.line = Line(list(self.boards.values()), self.timeline, self.faults, dice["line"], line)
+        self.purifier: Purifier | None = None
+        if devices:
+            self.purifier = Purifier(
+                devices,
+                plumbing or Plumbing(),
+                timeline=self.timeline,
+                faults=self.faults,
+                air=self.air,
+                rng=dice["water"],
+            )
+        stations: list[Station] = [*self.boards.values(), *self.devices(None)]
+        self.line = Line(stations, self.timeline, self.faults, dice["line"], line)
+        if self.purifier is not None:
+            self.purifier.water.host_spoke_ms = lambda: self.line.host_spoke_ms
         self._ticking = False
         self.set_rates(rates)
 
@@ -233,20 +251,43 @@ class Machine:
         for kind, rate in self.faults.rates.items():
             if FAULTS[kind].per != "second" or rate == 0:
                 continue
-            for board in self.boards if FAULTS[kind].scope == "board" else (None,):
-                if self.faults.is_on(kind, board):
-                    continue
-                if self.faults.strikes(kind, board) and kind == "brown_out":
-                    self.power_cycle()
+            for board in self._struck_by_the_second(kind):
+                if not self.faults.is_on(kind, board) and self.faults.strikes(kind, board):
+                    self._act(kind, board)
         self._ticking = any(FAULTS[kind].per == "second" for kind in self.faults.rates)
         if self._ticking:
             self.timeline.after(SECOND_MS, self._tick)
+
+    def _struck_by_the_second(self, kind: str) -> Sequence[int | None]:
+        """At what numbers this kind may strike; None is the machine as a whole."""
+        scope = FAULTS[kind].scope
+        if scope == "board":
+            return list(self.boards)
+        if scope == "device":
+            return [slave.number for slave in self.devices(None)]
+        return (None,) if scope != "water" or self.purifier is not None else ()
+
+    def _act(self, kind: str, number: int | None) -> bool:
+        """Faults that are over as soon as they happen; was this one of them?"""
+        if kind == "brown_out":
+            self.power_cycle()
+        elif kind == "device_reset":
+            for slave in self.devices(number):
+                slave.restart()
+        elif kind == "counter_reset":
+            for slave in self.devices(number):
+                slave.clear_counter()
+        else:
+            return False
+        return True
 
     def _fault_changed(self, kind: str) -> None:
         connected = not self.faults.is_on("unplugged")
         if kind == "unplugged" and connected != self.line.connected:
             self.line.connected = connected
             self.port_changed(connected)
+        if self.purifier is not None:
+            self.purifier.water.fault_changed()
 
     def _maybe_reset(self, board: Adh815, duration_ms: int) -> None:
         if self.faults.strikes("board_reset", board.address):
@@ -255,21 +296,33 @@ class Machine:
     def fault(self, kind: str, switch: Switch, board: int | None = None, motor: int | None = None) -> None:
         """Switch one fault on or off, or let it happen once; `ValueError` for a kind or place that does not exist."""
         check_kind(kind)
-        if board is not None and motor is not None:
-            self.spiral(board, motor)
-        elif board is not None:
-            self.board(board)
-        elif motor is not None:
-            raise ValueError(f"motor = {motor} without a board, expected both")
-        if kind == "brown_out" and switch != "off":
+        self._check_place(board, motor)
+        if switch != "off" and self._act(kind, board):
             self.faults.struck[kind] += 1
-            self.power_cycle()
         elif switch == "once":
             self.faults.once(kind, board, motor)
         elif switch == "on":
             self.faults.switch_on(kind, board, motor)
         else:
             self.faults.switch_off(kind, board, motor)
+
+    def _check_place(self, board: int | None, motor: int | None) -> None:
+        """`ValueError` unless there is such a place. A device stands for a board, and its outlets for motors."""
+        if board is None:
+            if motor is not None:
+                raise ValueError(f"motor = {motor} without a board, expected both")
+        elif self.purifier is not None and self.devices(board):
+            valves = self.purifier.water.valves if board == self.purifier.relay_board else {}
+            if motor is not None and motor not in valves:
+                raise ValueError(f"outlet = {motor!r}, expected one of {sorted(valves)}")
+        elif motor is not None:
+            self.spiral(board, motor)
+        else:
+            self.board(board)
+
+    def devices(self, number: int | None) -> list[Slave]:
+        """The Modbus device with this number, or all of them for None."""
+        return [] if self.purifier is None else self.purifier.numbered(number)
 
     def mend(self) -> None:
         """No fault strikes by chance any more, and what is broken now is mended."""
@@ -293,9 +346,11 @@ class Machine:
         return spirals[motor]
 
     def power_cycle(self) -> None:
-        """Every board restarts."""
+        """Every board and every device restarts."""
         for board in self.boards.values():
             board.restart()
+        for slave in self.devices(None):
+            slave.restart()
 
     def set_door(self, is_open: bool) -> None:
         """Open or shut the door."""

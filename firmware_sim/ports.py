@@ -16,6 +16,7 @@ from typing import Protocol
 # One read takes what a host can have written in one go; frames have at most 20 bytes.
 READ_BYTES = 4096
 TCGETATTR_OSPEED = 5
+BAUDS = {getattr(termios, f"B{baud}"): baud for baud in (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200)}
 
 PORT_SPEC = re.compile(r"pty:.+|tcp:.+:\d{1,5}")
 
@@ -29,6 +30,10 @@ class Port(Protocol):
     def url(self) -> str:
         """What a host opens: a device path, or socket://host:port. The same after an unplugging."""
 
+    @property
+    def baud(self) -> int | None:
+        """The speed that the host has set; None where it sets none."""
+
     def plug(self) -> None:
         """Bring the port up."""
 
@@ -40,21 +45,23 @@ class Port(Protocol):
 
 
 class PtyPort:
-    """A pseudo terminal. The symlink keeps its name; the terminal behind it is a new one after every plugging.
+    """A pseudo terminal. The symlink keeps its name; the terminal behind it is a new one after every plugging."""
 
-    A pseudo terminal carries bytes at any speed; with `only_baud` a host that has set another one is not understood.
-    """
-
-    def __init__(self, link: Path, heard: Heard, only_baud: int | None = None) -> None:
+    def __init__(self, link: Path, heard: Heard) -> None:
         self._link = link
         self._heard = heard
-        self._only_speed = None if only_baud is None else getattr(termios, f"B{only_baud}")
         self._loop = asyncio.get_running_loop()
         self._ends: tuple[int, int] | None = None
 
     @property
     def url(self) -> str:
         return str(self._link)
+
+    @property
+    def baud(self) -> int | None:
+        if self._ends is None:
+            return None
+        return BAUDS.get(termios.tcgetattr(self._ends[1])[TCGETATTR_OSPEED])
 
     def plug(self) -> None:
         if self._ends is not None:
@@ -88,10 +95,7 @@ class PtyPort:
 
     def _read(self) -> None:
         assert self._ends is not None, "the reader is removed with the terminal"
-        ours, hosts = self._ends
-        data = os.read(ours, READ_BYTES)
-        if self._only_speed in (None, termios.tcgetattr(hosts)[TCGETATTR_OSPEED]):
-            self._heard(data)
+        self._heard(os.read(self._ends[0], READ_BYTES))
 
 
 class TcpPort:
@@ -107,6 +111,10 @@ class TcpPort:
     @property
     def url(self) -> str:
         return f"socket://{self._address[0]}:{self._address[1]}"
+
+    @property
+    def baud(self) -> int | None:
+        return None
 
     def plug(self) -> None:
         if self._listener is not None:
@@ -160,11 +168,11 @@ class TcpPort:
             self._client = None
 
 
-def open_port(spec: str, folder: Path, heard: Heard, only_baud: int | None) -> Port:
+def open_port(spec: str, folder: Path, heard: Heard) -> Port:
     """A port from a scenario's `port`: pty:PATH (relative to `folder`) or tcp:HOST:PORT. Not plugged yet."""
     assert PORT_SPEC.fullmatch(spec), f"the scenario has checked {spec!r}"
     kind, _, rest = spec.partition(":")
     if kind == "pty":
-        return PtyPort(folder.absolute() / rest, heard, only_baud)
+        return PtyPort(folder.absolute() / rest, heard)
     host, _, port = rest.rpartition(":")
     return TcpPort(host, int(port), heard)

@@ -32,6 +32,27 @@
     stock = 0
     capacity = 6
 
+    [[machine.modbus]]                # a Modbus device on the same line
+    device = "waveshare-relay-8ch"    # a file of modbus/devices
+    slave = 10
+    name = "valves"                   # by default the device's
+    baud = 38400                      # by default the line's
+
+    [[machine.modbus]]
+    device = "qdy30a-level"
+    slave = 11
+    sees = "pressure"                 # what it is plumbed to, by default the first that the device's file names
+    word_order = "high"               # of 32-bit values; by default the device's
+    count = 0                         # where its counter starts
+    settings = { unit = 10 }          # what hosts have written into it before
+
+    [machine.water]                   # any field of water.Plumbing
+    tank_ml = 20_000
+
+    [[machine.water.outlets]]         # any field of valve.OutletPlan
+    relay = 1
+    flow_ml_per_s = 30
+
 Paths are relative to the scenario file. An unknown key is an error, not a default.
 """
 
@@ -39,31 +60,31 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 from firmware_sim.boards.adh815 import DROP_DETECTION, Dialect, PollForm, Switches
 from firmware_sim.faults import FAULTS, PRESETS
+from firmware_sim.form import ScenarioWrong as ScenarioWrong
+from firmware_sim.form import expect, fill
 from firmware_sim.line import LineSettings
 from firmware_sim.machine import BoardPlan, Machine
+from firmware_sim.modbus.spec import Sees, WordOrder, load_device
 from firmware_sim.physics import Physics
 from firmware_sim.ports import PORT_SPEC
-
-T = TypeVar("T")
+from firmware_sim.purifier import DevicePlan
+from firmware_sim.water import Plumbing
 
 MOTORS_MAX = 100
 ADDRESSES = range(1, 5)
+SLAVES = range(1, 248)
 # 9600 and 38400 in the field; the others are there for tests.
-BAUDS = (1200, 9600, 19200, 38400, 57600, 115200)
+BAUDS = (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200)
 # The host lives in real time: it may pause this long inside a frame, and it waits longer between two frames.
 INTER_BYTE_GAP_MS = 15
 # Above it a simulated second is shorter than the event loop's own grain.
 SPEED_MAX = 1000.0
-
-
-class ScenarioWrong(Exception):
-    """The scenario cannot be used; names the file, the key, the value and what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +111,13 @@ class BoardSettings:
     aisle: tuple[AislePlan, ...] = ()
 
     def __post_init__(self) -> None:
-        _expect(self.address in ADDRESSES, "address", self.address, "1 to 4")
-        _expect(0 <= self.motors <= MOTORS_MAX, "motors", self.motors, f"0 to {MOTORS_MAX}")
-        _expect(0 <= self.stock <= self.capacity, "stock", self.stock, f"0 to the capacity of {self.capacity}")
+        expect(self.address in ADDRESSES, "address", self.address, "1 to 4")
+        expect(0 <= self.motors <= MOTORS_MAX, "motors", self.motors, f"0 to {MOTORS_MAX}")
+        expect(0 <= self.stock <= self.capacity, "stock", self.stock, f"0 to the capacity of {self.capacity}")
         for aisle in self.aisle:
-            _expect(0 <= aisle.motor < self.motors, "aisle.motor", aisle.motor, f"0 to {self.motors - 1}")
+            expect(0 <= aisle.motor < self.motors, "aisle.motor", aisle.motor, f"0 to {self.motors - 1}")
             capacity, stock = self._of(aisle)
-            _expect(0 <= stock <= capacity, "aisle.stock", stock, f"0 to the capacity of {capacity}")
+            expect(0 <= stock <= capacity, "aisle.stock", stock, f"0 to the capacity of {capacity}")
 
     def _of(self, aisle: AislePlan) -> tuple[int, int]:
         capacity = self.capacity if aisle.capacity is None else aisle.capacity
@@ -120,12 +141,58 @@ class BoardSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ModbusSettings:
+    """One `[[machine.modbus]]`; None keeps what the device's file or the line says."""
+
+    device: str
+    slave: int
+    name: str | None = None
+    baud: int | None = None
+    sees: Sees | None = None
+    word_order: WordOrder | None = None
+    count: int = 0
+    settings: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        spec = load_device(self.device)
+        expect(self.slave in SLAVES, "slave", self.slave, "1 to 247")
+        expect(self.baud is None or self.baud in BAUDS, "baud", self.baud, f"one of {', '.join(map(str, BAUDS))}")
+        expect(self.sees in (None, *spec.sees), "sees", self.sees, f"one of {', '.join(spec.sees)}")
+        expect(0 <= self.count < 2**32, "count", self.count, "a 32-bit count")
+        known = sorted({row.setting for row in spec.register if row.setting})
+        for key in self.settings:
+            expect(key in known, "settings", key, f"one of {', '.join(known)}")
+
+    @property
+    def called(self) -> str:
+        """Its name."""
+        return self.name or self.device
+
+    def plan(self, line_baud: int, speed: float) -> DevicePlan:
+        """What the purifier is built from."""
+        spec = load_device(self.device)
+        return DevicePlan(
+            name=self.called,
+            spec=spec,
+            slave=self.slave,
+            baud=self.baud or line_baud,
+            sees=self.sees or spec.sees[0],
+            word_order=self.word_order or spec.word_order,
+            count=self.count,
+            settings=dict(self.settings),
+            gap_ms=round(INTER_BYTE_GAP_MS * max(speed, 1.0)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class MachineSettings:
     """One `[[machine]]`."""
 
     name: str
     port: str
-    board: tuple[BoardSettings, ...]
+    board: tuple[BoardSettings, ...] = ()
+    modbus: tuple[ModbusSettings, ...] = ()
+    water: Plumbing = field(default_factory=Plumbing)
     baud: int = 38400
     only_baud: bool = False
     late_ms: int = 2500
@@ -133,17 +200,21 @@ class MachineSettings:
     celsius: float = 25.0
 
     def __post_init__(self) -> None:
-        _expect(bool(self.name), "name", self.name, "a name")
-        _expect(PORT_SPEC.fullmatch(self.port) is not None, "port", self.port, '"pty:PATH" or "tcp:HOST:PORT"')
-        _expect(self.baud in BAUDS, "baud", self.baud, f"one of {', '.join(map(str, BAUDS))}")
-        _expect(self.late_ms > 0, "late_ms", self.late_ms, "a time above 0 ms")
+        expect(bool(self.name), "name", self.name, "a name")
+        expect(PORT_SPEC.fullmatch(self.port) is not None, "port", self.port, '"pty:PATH" or "tcp:HOST:PORT"')
+        expect(self.baud in BAUDS, "baud", self.baud, f"one of {', '.join(map(str, BAUDS))}")
+        expect(self.late_ms > 0, "late_ms", self.late_ms, "a time above 0 ms")
         addresses = [board.address for board in self.board]
-        _expect(
-            bool(addresses) and len(set(addresses)) == len(addresses),
+        expect(
+            bool(addresses or self.modbus) and len(set(addresses)) == len(addresses),
             "board.address",
             addresses,
             "at least one board, each with its own address",
         )
+        slaves = [*addresses, *(device.slave for device in self.modbus)]
+        expect(len(set(slaves)) == len(slaves), "modbus.slave", slaves, "each board and device its own address")
+        names = [device.called for device in self.modbus]
+        expect(len(set(names)) == len(names), "modbus.name", names, "each device its own name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,14 +230,14 @@ class Scenario:
     folder: Path = Path()
 
     def __post_init__(self) -> None:
-        _expect(0 < self.speed <= SPEED_MAX, "speed", self.speed, f"above 0, at most {SPEED_MAX:g}")
+        expect(0 < self.speed <= SPEED_MAX, "speed", self.speed, f"above 0, at most {SPEED_MAX:g}")
         names = [machine.name for machine in self.machine]
-        _expect(
+        expect(
             bool(names) and len(set(names)) == len(names), "machine.name", names, "at least one machine, each name once"
         )
         for kind, rate in self.rates.items():
-            _expect(kind in FAULTS, "rates", kind, f"one of {', '.join(FAULTS)}")
-            _expect(0 <= rate <= 1, f"rates.{kind}", rate, "a chance from 0 to 1")
+            expect(kind in FAULTS, "rates", kind, f"one of {', '.join(FAULTS)}")
+            expect(0 <= rate <= 1, f"rates.{kind}", rate, "a chance from 0 to 1")
 
     def build(self) -> list[Machine]:
         """The machines, in their order, at rest at time 0."""
@@ -180,6 +251,8 @@ class Scenario:
                 line=LineSettings(settings.baud, settings.late_ms),
                 rates=rates,
                 celsius=settings.celsius,
+                devices=[device.plan(settings.baud, self.speed) for device in settings.modbus],
+                plumbing=settings.water,
             )
             for settings in self.machine
         ]
@@ -200,46 +273,4 @@ def scenario_from(table: Mapping[str, Any], *, source: str, folder: Path) -> Sce
     """Check a scenario given as a table; `source` is named in errors."""
     if "folder" in table:
         raise ScenarioWrong(f"{source}: folder is not a key of a scenario; paths are relative to the scenario file")
-    return _read(Scenario, {**table, "folder": folder}, source, "")
-
-
-def _expect(holds: bool, key: str, value: object, expected: str) -> None:
-    if not holds:
-        raise ValueError(f"{key} = {value!r}, expected {expected}")
-
-
-def _read(cls: type[T], table: Mapping[str, Any], source: str, where: str) -> T:
-    """Fill the frozen type `cls` from a TOML table: every key known, every type as annotated, nothing coerced."""
-    hints = get_type_hints(cls)
-    known = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]  # every cls here is a dataclass
-    for key in table:
-        if key not in known:
-            raise ScenarioWrong(f"{source}: unknown key {where}{key}, expected one of {', '.join(sorted(known))}")
-    for key, one in known.items():
-        if key not in table and one.default is MISSING and one.default_factory is MISSING:
-            raise ScenarioWrong(f"{source}: {where}{key} is missing")
-    values = {key: _value(hints[key], value, source, f"{where}{key}") for key, value in table.items()}
-    try:
-        return cls(**values)
-    except ValueError as error:
-        raise ScenarioWrong(f"{source}: {where}{error}") from error
-
-
-def _value(hint: Any, value: Any, source: str, where: str) -> Any:
-    origin, args = get_origin(hint), get_args(hint)
-    if origin is tuple and isinstance(value, list):
-        return tuple(_value(args[0], one, source, f"{where}[{number}]") for number, one in enumerate(value))
-    if isinstance(hint, type) and hasattr(hint, "__dataclass_fields__") and isinstance(value, dict):
-        return _read(hint, value, source, f"{where}.")
-    if origin is Mapping and isinstance(value, dict):
-        return {key: _value(args[1], one, source, f"{where}.{key}") for key, one in value.items()}
-    allowed = args if origin is Literal else ()
-    if value in allowed:
-        return value
-    for plain in (hint, *args) if not allowed else ():
-        if type(value) is plain or (isinstance(plain, type) and issubclass(plain, Path) and isinstance(value, Path)):
-            return value
-        if plain is float and type(value) is int:
-            return float(value)
-    expected = ", ".join(map(repr, allowed)) if allowed else getattr(hint, "__name__", str(hint))
-    raise ScenarioWrong(f"{source}: {where} = {value!r}, expected {expected}")
+    return fill(Scenario, {**table, "folder": folder}, source, "")

@@ -24,13 +24,17 @@ def total(many: Iterable[dict[str, int]]) -> dict[str, int]:
 
 
 def truth(machine: Machine) -> dict[str, Any]:
-    """Counts per board and motor (keys are numbers as text, for JSON), their sum, and how often each fault struck."""
+    """Counts per board and motor (keys are numbers as text, for JSON), their sum, and how often each fault struck.
+
+    A purifier tells under `water` where its water is, see `Purifier.truth`.
+    """
     boards = {
         str(address): {"motors": {str(motor): counts(spiral) for motor, spiral in aisles.spirals.items()}}
         for address, aisles in machine.aisles.items()
     }
     totals = total(motor for board in boards.values() for motor in board["motors"].values())
-    return {"boards": boards, "totals": totals, "struck": dict(machine.faults.struck)}
+    told = {"boards": boards, "totals": totals, "struck": dict(machine.faults.struck)}
+    return told if machine.purifier is None else {**told, "water": machine.purifier.truth()}
 
 
 def runs(machine: Machine) -> list[dict[str, Any]]:

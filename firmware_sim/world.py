@@ -21,8 +21,8 @@ class Running:
         self.machine = machine
         self.door = None if settings.door is None else scenario.folder.absolute() / settings.door
         self._pace = Pace(machine.timeline, scenario.speed)
-        only_baud = settings.baud if settings.only_baud else None
-        self.port: Port = open_port(settings.port, scenario.folder, self._heard, only_baud)
+        self._only_baud = settings.only_baud
+        self.port: Port = open_port(settings.port, scenario.folder, self._heard)
         machine.line.send = self.port.write
         machine.port_changed = self._follow_plug
         machine.door_changed = self._write_door
@@ -46,7 +46,8 @@ class Running:
         return self
 
     def _heard(self, data: bytes) -> None:
-        self.catch_up().machine.line.receive(data)
+        # A pseudo terminal carries bytes at any speed; a real line does not.
+        self.catch_up().machine.line.receive(data, self.port.baud if self._only_baud else None)
         self.catch_up()
 
     def _follow_plug(self, connected: bool) -> None:

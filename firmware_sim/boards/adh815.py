@@ -32,6 +32,8 @@ MATRIX_815 = 100  # 10 x 10
 MATRIX_814E = 61  # 00h-3Ch
 # The longest request has 8 bytes; a longer burst without a pause cannot be one frame.
 BURST_MAX = 64
+# How long a board takes to answer [est].
+LATENCY_MS = (5, 50)
 
 DROP_DETECTION = 0x80
 RESULT_NOTHING_SEEN = 0x04
@@ -151,7 +153,9 @@ class Adh815:
     """One board. Feed it bytes with `receive`; it acts through its wiring, and by itself on its timeline."""
 
     def __init__(self, address: int, wiring: Wiring, timeline: Timeline, switches: Switches) -> None:
-        self.address = address
+        self.address = self.number = address
+        self.latency_ms = LATENCY_MS
+        self.baud: int | None = None  # its switches are set to the line's speed
         self.boots = 1
         self.runs_accepted = 0
         self._wiring = wiring

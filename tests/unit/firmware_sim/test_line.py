@@ -6,7 +6,8 @@ import itertools
 
 import pytest
 
-from firmware_sim.line import BACKLOG_MAX_BYTES, LATENCY_MS
+from firmware_sim.boards.adh815 import LATENCY_MS
+from firmware_sim.line import BACKLOG_MAX_BYTES
 from tests.unit.firmware_sim.bench import host
 
 POLL_1 = bytes.fromhex("01 03 40 21")

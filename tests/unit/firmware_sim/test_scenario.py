@@ -96,7 +96,7 @@ def test_the_documented_example_is_a_scenario(tmp_path: Path) -> None:
         ("turn_ms = 2500", "turn_ms = 9000", r"physics\.stop_timeout_ms = 5000, expected above the longest run"),
         ('name = "vm-0001"', "", r"machine\[0\]\.name is missing"),
         ('name = "vm-0002"', 'name = "vm-0001"', "machine.name = .*expected at least one machine, each name once"),
-        ("baud = 9600", "baud = 9601", r"machine\[0\]\.baud = 9601, expected one of 1200, 9600"),
+        ("baud = 9600", "baud = 9601", r"machine\[0\]\.baud = 9601, expected one of 1200, 2400"),
         ("baud = 9600", 'baud = "9600"', r"machine\[0\]\.baud = '9600', expected int"),
         ("motors = 60", "motors = 101", r"board\[0\]\.motors = 101, expected 0 to 100"),
         ("motors = 60", "motors = true", r"board\[0\]\.motors = True, expected int"),
