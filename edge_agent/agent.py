@@ -303,7 +303,7 @@ def _door(settings: Settings) -> Door | None:
 
 
 def _limits(settings: Settings) -> VendLimits:
-    fastest = min(bus.poll_ms for bus in settings.bus)
+    fastest = min((bus.poll_ms for bus in settings.bus), default=POLL_MS)
     return VendLimits(poll_ms=min(fastest, POLL_MS), turning_ms=settings.limits.turn_timeout_ms)
 
 

@@ -80,6 +80,28 @@ class Bus(_Table, frozen=True, kw_only=True):
     poll_ms: Annotated[int, msgspec.Meta(ge=20, le=60_000)] = 200
 
 
+class ModbusDevice(_Table, frozen=True, kw_only=True):
+    """One Modbus device of a purifier."""
+
+    # What people call it; appears in messages and statistics.
+    name: NotEmpty
+    # A shipped profile by name, or the path of a file.
+    profile: NotEmpty
+    slave: Annotated[int, msgspec.Meta(ge=1, le=247)]
+    role: Literal["valve", "meter", "tds_in", "tds_out", "level", "pressure", "temperature"]
+
+
+class Modbus(_Table, frozen=True, kw_only=True):
+    """One serial line and the Modbus devices on it. The line of a [[bus]] is shared by giving the same url."""
+
+    url: NotEmpty
+    device: Annotated[tuple[ModbusDevice, ...], msgspec.Meta(min_length=1, max_length=32)]
+    baud: Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200] = 9600
+    parity: Literal["N", "E", "O"] = "N"
+    # Quiet time between two requests; a slave that misses some is given more by itself. 4 ms are due at 9600 baud.
+    min_gap_ms: Annotated[int, msgspec.Meta(ge=0, le=1_000)] = 5
+
+
 class Door(_Table, frozen=True, kw_only=True):
     """The door switch: a file that holds 0 or 1, as GPIO drivers offer it."""
 
@@ -119,7 +141,9 @@ class Settings(_Table, frozen=True, kw_only=True):
 
     machine: str
     uplink: Uplink
-    bus: Annotated[tuple[Bus, ...], msgspec.Meta(min_length=1, max_length=8)]
+    # Driver boards; a purifier may do without.
+    bus: Annotated[tuple[Bus, ...], msgspec.Meta(max_length=8)] = ()
+    modbus: Annotated[tuple[Modbus, ...], msgspec.Meta(max_length=8)] = ()
     data_dir: Path = Path("/var/lib/aisleflow")
     door: Door | None = None
     socket: Socket = msgspec.field(default_factory=Socket)
@@ -207,6 +231,8 @@ _TABLES: dict[str, type[_Table]] = {
     "": Settings,
     "uplink": Uplink,
     "bus": Bus,
+    "modbus": Modbus,
+    "modbus.device": ModbusDevice,
     "door": Door,
     "socket": Socket,
     "limits": Limits,
@@ -216,12 +242,22 @@ _TABLES: dict[str, type[_Table]] = {
 
 def _refuse_unknown_keys(path: Path, tree: dict[str, Any]) -> None:
     for table, shape in _TABLES.items():
-        found = tree.get(table, {}) if table else tree
-        for keys in found if isinstance(found, list) else [found]:
-            for key in keys if isinstance(keys, dict) else ():
+        for keys in _tables_at(tree, table):
+            for key in keys:
                 if key not in shape.__struct_fields__:
                     full = f"{table}.{key}" if table else key
                     raise SettingsWrong(f"{path}: unknown key {full}{_nearest(key, table)}")
+
+
+def _tables_at(tree: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """All tables of that name, "" for the file itself; a list of tables may hold lists of tables."""
+    tables = [tree]
+    for step in name.split(".") if name else ():
+        found = [table[step] for table in tables if step in table]
+        tables = [
+            table for item in found for table in (item if isinstance(item, list) else [item]) if isinstance(table, dict)
+        ]
+    return tables
 
 
 def _nearest(key: str, table: str) -> str:
@@ -268,13 +304,55 @@ def _check_together(path: Path, settings: Settings) -> None:
         raise SettingsWrong(f"{path}: uplink.ca_file = {str(uplink.ca_file)!r}: has no use while uplink.tls is false")
     if re.fullmatch(r"[0-9a-fA-F]{32,}", uplink.secret_file.name):
         raise SettingsWrong(f"{path}: uplink.secret_file: holds the secret itself, expected the path of a file with it")
+    if not settings.bus and not settings.modbus:
+        raise SettingsWrong(
+            f"{path}: expected a [[bus]] with driver boards or a [[modbus]] with the devices of a purifier"
+        )
     boards = [board for bus in settings.bus for board in bus.boards]
     for board in boards:
         if boards.count(board) > 1:
             raise SettingsWrong(
                 f"{path}: bus.boards: board {board} appears twice, a planogram could not tell them apart"
             )
-    urls = [bus.url for bus in settings.bus]
-    for url in urls:
-        if urls.count(url) > 1:
-            raise SettingsWrong(f"{path}: bus.url = {url!r}: two buses on one port, a port has one owner")
+    for table, urls in (("bus", [bus.url for bus in settings.bus]), ("modbus", [line.url for line in settings.modbus])):
+        for url in urls:
+            if urls.count(url) > 1:
+                raise SettingsWrong(f"{path}: {table}.url = {url!r}: two buses on one port, a port has one owner")
+    _check_modbus(path, settings)
+
+
+def _check_modbus(path: Path, settings: Settings) -> None:
+    """Devices that must not be mistaken for each other, and lines that boards share."""
+    devices = [(line, device) for line in settings.modbus for device in line.device]
+    for key in ("name", "role"):
+        values = [getattr(device, key) for _, device in devices]
+        for value in values:
+            if values.count(value) > 1:
+                raise SettingsWrong(f"{path}: modbus.device.{key} = {value!r}: expected a {key} for one device alone")
+    for line, device in devices:
+        for other in line.device:
+            # One device may play two parts: a probe that measures two things.
+            if other.slave == device.slave and other.profile != device.profile:
+                raise SettingsWrong(
+                    f"{path}: modbus.device.slave = {device.slave}: {device.name!r} and {other.name!r} would answer at "
+                    f"the same time, expected an address for each device of a line"
+                )
+    for line in settings.modbus:
+        shared = next((bus for bus in settings.bus if bus.url == line.url), None)
+        if shared is not None:
+            _check_shared(path, shared, line)
+
+
+def _check_shared(path: Path, bus: Bus, line: Modbus) -> None:
+    """Boards and Modbus devices on one line have one speed, and no address twice."""
+    if (line.baud, line.parity) != (bus.baud, "N"):
+        raise SettingsWrong(
+            f"{path}: modbus.baud = {line.baud}, parity {line.parity}: {line.url!r} is shared with driver boards, "
+            f"expected {bus.baud} and N as in [[bus]]"
+        )
+    for device in line.device:
+        if device.slave in bus.boards:
+            raise SettingsWrong(
+                f"{path}: modbus.device.slave = {device.slave}: board {device.slave} is on the same line, expected an "
+                f"address that is not among {', '.join(map(str, bus.boards))}"
+            )

@@ -10,7 +10,8 @@ text ("0.1") or a ratio ("1/450"). A float never appears, because volume is mone
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
@@ -35,6 +36,9 @@ Count = Annotated[int, msgspec.Meta(ge=1, le=2_000)]
 
 WORDS: dict[Kind, int] = {"u16": 1, "i16": 1, "u32": 2, "i32": 2, "f32": 2}
 _SIGNED = ("i16", "i32")
+
+# More decimals than any device shows are a bad reading.
+_DECIMALS_MAX = 9
 
 # Above every finite IEEE-754 number of 32 bits.
 _F32_END = 2**128
@@ -154,6 +158,15 @@ class Register(_Table, frozen=True, kw_only=True):
         return [word.to_bytes(2, order) for word in turned]
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One register's value in its unit. `value` is None when it cannot be believed; then `problem` says why."""
+
+    value: Value | None
+    unit: str
+    problem: str | None = None
+
+
 class Meter(_Table, frozen=True, kw_only=True):
     """What makes the device a flow meter. Its count is `(whole + fraction) * counts_per_unit`, rounded down."""
 
@@ -233,6 +246,45 @@ class Profile(_Table, frozen=True, kw_only=True):
                     continue
             found.append((Read(register.function, address, register.length), [register]))
         return found
+
+    def with_referred(self, registers: Iterable[Register]) -> list[Register]:
+        """`registers`, and those that give them their unit and decimals; each once."""
+        wanted = list(registers)
+        names = [name for each in wanted for name in (each.decimals_from, each.unit_from) if name is not None]
+        return list({each.name: each for each in (*wanted, *map(self.named, names))}.values())
+
+    def measured(self, register: Register, raw: Mapping[str, Value | None]) -> Measured:
+        """Scale, unit and belief. `raw`: what `decode` gave for the register and for those that it refers to."""
+        unit = register.unit
+        if register.unit_from is not None:
+            code = raw[register.unit_from]
+            label = self.named(register.unit_from).labels.get(int(code)) if isinstance(code, Fraction) else None
+            if label is None:
+                return Measured(None, "", f"{register.unit_from} is {code}, which has no label")
+            unit = label
+        number = raw[register.name]
+        if number is None:
+            return Measured(None, unit, "no probe")
+        if not isinstance(number, Fraction):
+            return Measured(number, unit)
+        value = number * Fraction(register.scale)
+        if register.decimals_from is not None:
+            decimals = raw[register.decimals_from]
+            if not isinstance(decimals, Fraction) or decimals > _DECIMALS_MAX:
+                return Measured(None, unit, f"{register.decimals_from} is {decimals}, expected 0 to {_DECIMALS_MAX}")
+            value /= 10 ** int(decimals)
+        if register.valid is not None and not Fraction(register.valid[0]) <= value <= Fraction(register.valid[1]):
+            return Measured(None, unit, f"{exact_text(value)} is outside {register.valid[0]} to {register.valid[1]}")
+        return Measured(value, unit)
+
+
+def exact_text(value: Value | None) -> str:
+    """A value for people: whole numbers as they are, others with at most six decimals."""
+    if not isinstance(value, Fraction):
+        return "" if value is None else str(value)
+    millionths = round(value * 1_000_000)
+    sign, whole, rest = "-" if millionths < 0 else "", *divmod(abs(millionths), 1_000_000)
+    return f"{sign}{whole}.{rest:06d}".rstrip("0").rstrip(".")
 
 
 def profile_schema() -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import select
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import serial
 
@@ -40,11 +40,15 @@ class LinkPort(Protocol):
         """Give the port back."""
 
 
-def open_port(url: str, baud: int) -> LinkPort:
-    """Open `url` for this process alone at `baud`, 8N1; raises LinkDown with a reason that says what to do."""
+def open_port(url: str, baud: int, *, parity: Literal["N", "E", "O"] = "N") -> LinkPort:
+    """Open `url` for this process alone at `baud`, 8 bits; raises LinkDown with a reason that says what to do.
+
+    One stop bit; `parity`: none, even or odd.
+    """
     try:
         port = serial.serial_for_url(url, do_not_open=True)
         port.baudrate = baud
+        port.parity = parity
         port.timeout = 0  # waiting is done with select, which needs no reconfiguration of the port
         port.write_timeout = WRITE_WAIT_MS_MAX / 1000
         if not _is_network(url):
