@@ -11,22 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from shared.clock import ClockState
+from shared.quantities import charged_fen as charged_fen
+from shared.quantities import hold_fen as hold_fen
 from shared.water import ServicePlan
 
 DAY_MS: Final = 24 * 3_600_000
-
-# What a pour costs at most is held before it; what it may cost is rounded half up, so one fen is the largest error.
-ML_PER_LITRE: Final = 1000
-
-
-def charged_fen(poured_ml: int, price_fen_per_litre: int, hold_fen: int) -> int:
-    """What is owed for what flowed: rounded half up, never more than was held, nothing for nothing."""
-    return min(hold_fen, (poured_ml * price_fen_per_litre + ML_PER_LITRE // 2) // ML_PER_LITRE)
-
-
-def hold_fen(asked_ml: int, price_fen_per_litre: int) -> int:
-    """What must be paid before a pour begins: the price of all that was asked for, rounded up."""
-    return -(-asked_ml * price_fen_per_litre // ML_PER_LITRE)
 
 
 @dataclass(frozen=True, slots=True)

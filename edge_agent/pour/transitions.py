@@ -20,8 +20,10 @@ agent is only the longest of these silences.
 
 The volume is never a sum of what the agent happened to see. It is the difference of two readings of the meter's own
 counter, so it holds over restarts, lost readings and any pace of reading. It is doubtful when the counter went
-backwards, grew faster than water can, cannot be read at the end, or stood still while the valve was open and nothing
-else shows that there was no water (`stall_is_proven`): a stuck counter looks exactly like an empty tank.
+backwards, grew faster than water can, cannot be read at the end, or still grows when the valve is long shut: that may
+be a stuck valve above the glass or a burst hose behind the wall. It is doubtful as well when it stood still while the
+valve was open and nothing else shows that there was no water (`stall_is_proven`), because a stuck counter looks exactly
+like an empty tank, and when its pace jumped (`evenness`), because air and leaks do that.
 
 Events carry no time and no volume: `closing_event` turns them, once per look, into the one event that matters most.
 """
@@ -91,7 +93,7 @@ TABLE: Final[dict[tuple[State, Event], State]] = {
     (State.CLOSING, Event.SHUT): State.SETTLING,
     (State.CLOSING, Event.RAN_OUT): State.SETTLING,
     (State.SETTLING, Event.STILL): State.ENDED,
-    (State.SETTLING, Event.FLOWS_ON): State.ENDED,
+    (State.SETTLING, Event.FLOWS_ON): State.DOUBTFUL,
     (State.SETTLING, Event.DOUBT): State.DOUBTFUL,
 }
 
