@@ -33,8 +33,8 @@ IN_FLIGHT_MAX = 2 * BATCH_MAX
 
 
 def worker_name(role: str) -> str:
-    """A client id that is this process's own."""
-    return f"{role}-{socket.gethostname()[:20]}-{os.getpid()}"
+    """A client id that is this process's own. It holds dots, which no machine id can, so none is ever a machine's."""
+    return f"cloud.{role}.{socket.gethostname()[:20]}.{os.getpid()}"
 
 
 async def run(

@@ -17,11 +17,13 @@ def load(books: Books, origin: Origin, fact: StockLoaded) -> None:
 
 
 def count(books: Books, origin: Origin, fact: StockCounted) -> None:
-    """Somebody counted: what lies there is what was counted, whatever the books said."""
+    """Somebody counted: what lies there is what was counted, whatever the books said, and none of it is in doubt."""
     before = books.shelves.balance(origin.tenant, origin.machine, fact.aisle)
     _compare(books, before, fact.expected)
     change = fact.counted - before.on_hand
-    after = books.shelves.move(origin, fact.aisle, fact.goods, "count", on_hand=change, person=fact.person)
+    after = books.shelves.move(
+        origin, fact.aisle, fact.goods, "count", on_hand=change, held=-before.held, person=fact.person
+    )
     _follow_refill(books, after)
 
 

@@ -54,19 +54,26 @@ def word_of(fact: VendEnd) -> Word:
 
 
 def close_review(books: Books, origin: Origin, fact: ReviewClosed) -> None:
-    """A person decided a doubtful vend and the machine's stock followed; so does the money, unless it has already."""
+    """A person decided a doubtful vend and the machine's stock followed; so does the money, unless it has already.
+
+    No stock moves when a count since the vend has settled the aisle: that movement was the count's.
+    """
     order = books.require(origin.tenant, fact.order)
     _check_owner(origin, order)
-    balance = books.shelves.balance(origin.tenant, origin.machine, fact.aisle)
-    held = -min(1, balance.held)  # a count between doubt and decision may have settled the item already
     if order.is_doubtful:
         order, effects = advance(order, "decide_delivered" if fact.delivered else "decide_refunded", books.work.now_ms)
         books.put(replace(order, decided_by=origin.machine))
         books.pay(order, effects, note=f"{origin.machine} {origin.key}")
         books.desk.clear(Condition(origin.tenant, origin.machine, "vend_unknown", order.order))
         books.tell(order, "order.decided", delivered=fact.delivered)
+    if not fact.counted_before:
+        _move_reviewed(books, origin, fact)
+
+
+def _move_reviewed(books: Books, origin: Origin, fact: ReviewClosed) -> None:
+    """The item that was held is gone, or lies there after all."""
     kind: Literal["review_delivered", "review_returned"] = "review_delivered" if fact.delivered else "review_returned"
-    books.shelves.move(origin, fact.aisle, fact.goods, kind, on_hand=-1 if fact.delivered else 0, held=held)
+    books.shelves.move(origin, fact.aisle, fact.goods, kind, on_hand=-1 if fact.delivered else 0, held=-1)
 
 
 def _birth(origin: Origin, fact: VendEnd, word: Word) -> tuple[Order, tuple[Effect, ...]]:

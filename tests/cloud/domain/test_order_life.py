@@ -279,6 +279,21 @@ async def test_a_review_closed_at_the_machine_settles_the_money_too(database: Da
     assert await drift(database) == 0
 
 
+@pytest.mark.parametrize("delivered", [True, False])
+async def test_what_a_count_has_settled_does_not_move_with_the_decision(database: Database, delivered: bool) -> None:
+    """The item fell and was counted as gone; whichever way the money is decided afterwards, no item follows."""
+    device = await open_shop(database)
+    order = await claimed(database, device)
+    counted = StockCounted(aisle="A1", goods="cola", counted=9, expected=10, person="li")
+    closed = ReviewClosed(order=order, aisle="A1", goods="cola", delivered=delivered, counted_before=True)
+    await say(database, device.fact(vend(VendUnknown, order)), device.fact(counted))
+    assert await on_hand(database) == (9, 0)
+    await say(database, device.fact(closed))
+    assert await on_hand(database) == (9, 0)
+    assert (await order_row(database, order)).state == ("delivered" if delivered else "refunded")
+    assert await drift(database) == 0
+
+
 async def test_a_sale_at_the_machine_is_settled_from_its_fact_alone(database: Database) -> None:
     device = await open_shop(database, balance_fen=0)
     await say(database, device.fact(pressed("b1")))

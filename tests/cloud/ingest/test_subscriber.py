@@ -16,6 +16,7 @@ from cloud.ingest import subscriber
 from cloud.ingest.batch import ingest_batch
 from cloud.ingest.read import Incoming
 from shared import mqtt
+from shared.ids import MalformedId, parse_machine_id
 from shared.messages import Grant, Offer, Watermark, decode_grant
 from shared.topics import all_down
 from tests.brokers import Broker, amqtt_broker, mosquitto
@@ -146,3 +147,9 @@ async def _worker(database: Database, broker: Broker, client_id: str) -> None:
         await link.subscribe(subscriber.SHARED)
         while True:
             await subscriber.take_batch(database, CREDENTIALS, link)
+
+
+def test_a_worker_can_never_be_taken_for_a_machine() -> None:
+    """A broker ends an older session of the same client id: no machine may be able to choose a worker's."""
+    with pytest.raises(MalformedId):
+        parse_machine_id(subscriber.worker_name("ingest"))
