@@ -49,3 +49,16 @@ def split_fen(base: int, weights: Sequence[int]) -> list[Fen]:
     for index in by_remainder[: base - sum(parts)]:
         parts[index] += 1
     return [Fen(part) for part in parts]
+
+
+ML_PER_LITRE = 1000
+
+
+def hold_fen(asked_ml: int, price_fen_per_litre: int) -> Fen:
+    """What must be paid before a pour begins: the price of all that was asked for, rounded up."""
+    return Fen(-(-asked_ml * price_fen_per_litre // ML_PER_LITRE))
+
+
+def charged_fen(poured_ml: int, price_fen_per_litre: int, hold: int) -> Fen:
+    """What is owed for what flowed: rounded half up, never more than was held, nothing for nothing."""
+    return Fen(min(hold, (poured_ml * price_fen_per_litre + ML_PER_LITRE // 2) // ML_PER_LITRE))
