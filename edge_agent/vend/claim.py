@@ -12,13 +12,14 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from edge_agent.errors import Refused
 from edge_agent.ledger import journal
 from edge_agent.ledger.database import LedgerDatabase
 from edge_agent.ledger.journal import Sale
 from shared.clock import Clock, within
-from shared.ids import AisleId, GoodsId, MachineId, OrderId, mint_nonce
+from shared.ids import AisleId, GoodsId, MachineId, Nonce, OrderId, mint_nonce
 from shared.messages import AisleConfig, Claim, FailReason, Grant, Offer, Refusal, VendFailed
 from shared.seal import seal_grant, seals_match
 
@@ -30,6 +31,8 @@ WAIT_MS = 10_000
 REPEAT_MS = 2_000
 
 Say = Callable[[Claim], object]
+# Why a claimed order is not to be carried out.
+Denied = Literal["void", "late_grant"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,39 +88,42 @@ class Claims:
             nonce=nonce,
         )
         await self._ledger.write(lambda conn: journal.claim(conn, sale, self._clock))
-        answers: asyncio.Queue[Grant | Refusal] = asyncio.Queue()
-        self._waiting = (sale.order, answers)
-        try:
-            reason = await self._until_granted(sale, offer, claimed_ms + self._wait_ms, answers)
-        finally:
-            self._waiting = None
+        reason = await self.granted(sale.order, offer.aisle, nonce, claimed_ms)
         if reason is None:
-            return Won(sale=sale, not_after_mono_ms=claimed_ms + self._wait_ms)
+            return Won(sale=sale, not_after_mono_ms=self.not_after(claimed_ms))
         await bury(self._ledger, sale, reason, self._clock)
         return None
 
-    async def _until_granted(
-        self, sale: Sale, offer: Offer, not_after_ms: int, answers: asyncio.Queue[Grant | Refusal]
-    ) -> FailReason | None:
-        """Say the claim until it is answered; None for a genuine grant, otherwise why the order ends here."""
-        assert sale.nonce is not None
-        claim = Claim(order=sale.order, nonce=sale.nonce, boot_id=self._clock.boot_id, epoch=self._ledger.epoch)
-        while (left_ms := not_after_ms - self._clock.mono_ms()) > 0:
-            self._say(claim)
-            answer = await within(self._clock, answers.get(), min(left_ms, REPEAT_MS))
-            if answer is None or answer.nonce != sale.nonce:
-                continue
-            if isinstance(answer, Refusal):
-                return "void"
-            if self._is_genuine(answer, sale, offer):
-                return None
-            log.warning("order %s: a grant with a wrong seal or of another boot was ignored", sale.order)
-        return "late_grant"
+    def not_after(self, claimed_ms: int) -> int:
+        """When what was claimed at `claimed_ms` must have begun."""
+        return claimed_ms + self._wait_ms
 
-    def _is_genuine(self, grant: Grant, sale: Sale, offer: Offer) -> bool:
-        assert sale.nonce is not None
+    async def granted(self, order: OrderId, place: str, nonce: Nonce, claimed_ms: int) -> Denied | None:
+        """Say a claim that is on disk until it is answered; None for a genuine grant, otherwise why the order ends.
+
+        `place` is what the grant is sealed for: the offered aisle, or the outlet of a pour.
+        """
+        answers: asyncio.Queue[Grant | Refusal] = asyncio.Queue()
+        self._waiting = (order, answers)
+        claim = Claim(order=order, nonce=nonce, boot_id=self._clock.boot_id, epoch=self._ledger.epoch)
+        try:
+            while (left_ms := self.not_after(claimed_ms) - self._clock.mono_ms()) > 0:
+                self._say(claim)
+                answer = await within(self._clock, answers.get(), min(left_ms, REPEAT_MS))
+                if answer is None or answer.nonce != nonce:
+                    continue
+                if isinstance(answer, Refusal):
+                    return "void"
+                if self._is_genuine(answer, order, place, nonce):
+                    return None
+                log.warning("order %s: a grant with a wrong seal or of another boot was ignored", order)
+            return "late_grant"
+        finally:
+            self._waiting = None
+
+    def _is_genuine(self, grant: Grant, order: OrderId, place: str, nonce: Nonce) -> bool:
         machine: MachineId = self._ledger.machine
-        expected = seal_grant(self._mac_key, machine, sale.order, AisleId(offer.aisle), sale.nonce, self._clock.boot_id)
+        expected = seal_grant(self._mac_key, machine, order, AisleId(place), nonce, self._clock.boot_id)
         return grant.boot_id == self._clock.boot_id and seals_match(expected, grant.mac)
 
 
