@@ -1,0 +1,1 @@
+"""The whole chain as real processes: people outside, cloud, broker, agents, firmware."""
