@@ -200,15 +200,25 @@ class _Places:
         self._path = path
         self._tree = tree
         self._lines: dict[Where, int] = {}
+        self._last: dict[Where, int] = {}  # of each list of tables, the index that is being written
         table: Where = ()
         for number, line in enumerate(text.splitlines(), 1):
             if header := _HEADER.match(line):
-                table = tuple(_unquoted(header[2]))
-                if header[1] == "[[":
-                    table = (*table, sum(len(key) == len(table) + 1 and key[:-1] == table for key in self._lines))
+                table = self._opened(_unquoted(header[2]), one_more=header[1] == "[[")
                 self._lines[table] = number
             elif key := _KEY.match(line):
                 self._lines.setdefault((*table, *_unquoted(key[1])), number)
+
+    def _opened(self, steps: list[str], *, one_more: bool) -> Where:
+        """The place that a header means: in a list of tables it is the last one."""
+        table: Where = ()
+        for at, step in enumerate(steps, 1):
+            table = (*table, step)
+            if one_more and at == len(steps):
+                self._last[table] = self._last.get(table, -1) + 1
+            if table in self._last:
+                table = (*table, self._last[table])
+        return table
 
     def tell(self, where: Where, expected: str) -> str:
         """One finding. A key that is absent is told at the line of its table."""

@@ -1,0 +1,1 @@
+"""Profiles, codecs and frames of Modbus devices."""
