@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 import tomllib
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Literal
@@ -122,6 +123,7 @@ def device_names() -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in _folder().iterdir() if entry.name.endswith(".toml"))
 
 
+@cache
 def load_device(name: str) -> DeviceSpec:
     """The kind called `name`; `ScenarioWrong` for another name or a broken file."""
     if name not in device_names():
