@@ -21,6 +21,8 @@ MACHINE = MachineId("bench-1")
 BARE = "bench-2"
 MOTORS = 60
 CAPACITY = 10
+# Characters of a log that explain a failure: about twenty lines.
+LOG_SHOWN = 2_000
 
 MOSQUITTO = """
 listener {port} 127.0.0.1
@@ -138,7 +140,12 @@ async def agent(
         encoding="utf-8",
     )
     async with child("agent", python("-m", "edge_agent", "--settings", str(settings)), folder) as running:
-        yield running, derive_keys(secret)
+        try:
+            yield running, derive_keys(secret)
+        except Exception as error:
+            # The log goes with its folder: what the agent said last is kept with the error.
+            error.add_note(f"the agent's last words:\n{running.log.read_text(errors='replace')[-LOG_SHOWN:]}")
+            raise
 
 
 @asynccontextmanager

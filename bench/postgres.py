@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import asyncpg
 
-from firmware_sim.demo.broker import free_port, listens
+from firmware_sim.demo.broker import free_port
 from firmware_sim.demo.processes import Failed, child, until
 
 ADMIN = "postgres"
@@ -57,7 +57,8 @@ async def postgres() -> AsyncIterator[Postgres]:
         for option in options:
             command += ["-c", option]
         async with child("postgres", [*as_nobody_special, *command], folder):
-            await until(lambda: listens(server.port), "PostgreSQL listens")
+            ready = [str(binaries / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(server.port)]
+            await until(lambda: subprocess.run(ready, check=False).returncode == 0, "PostgreSQL is ready")
             await _create(server)
             yield server
 
