@@ -1,0 +1,99 @@
+"""The demo balances with and without faults, and its account would say so if it did not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from firmware_sim.demo.account import Account, MachineAccount
+
+KEYS = {
+    "orders_placed",
+    "button_sales",
+    "delivered",
+    "refunded",
+    "review",
+    "unsettled",
+    "quarantined",
+    "money_in_escrow_fen",
+    "ledger_drift_fen",
+    "stock_drift",
+    "double_deliveries",
+    "balances",
+}
+# With every fault on, a silent board is waited for a minute before its order goes to review.
+LIMIT_S = 240
+
+
+@pytest.mark.timeout(LIMIT_S)
+@pytest.mark.parametrize(("faults", "seed"), [("none", 7), ("all", 11)])
+def test_a_short_demo_ends_by_itself_and_balances(tmp_path: Path, faults: str, seed: int) -> None:
+    command = [sys.executable, "-m", "firmware_sim.demo", "--seconds", "15", "--speed", "4", "--seed", str(seed)]
+    ran = subprocess.run(
+        [*command, "--faults", faults, "--folder", str(tmp_path / "demo")],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    last = [line for line in ran.stdout.splitlines() if "=" in line and " " not in line]
+    account = dict(line.split("=", 1) for line in last)
+    assert set(account) == KEYS
+    assert account["balances"] == "true"
+    assert int(account["delivered"]) > 0
+    wrong = [account[key] for key in ("ledger_drift_fen", "stock_drift", "double_deliveries", "unsettled")]
+    assert wrong == ["0"] * 4
+
+
+SHELF = MachineAccount("vm-1", opening=40, loaded=60, sold=10, review=1, counted=90, fell=10)
+BOOKS = Account(
+    orders_placed=8,
+    button_sales=4,
+    delivered=10,
+    refunded=1,
+    review=1,
+    unsettled=0,
+    quarantined=0,
+    money_in_escrow_fen=300,
+    ledger_drift_fen=0,
+    machines=(SHELF,),
+)
+
+
+def with_shelf(**changes: int) -> Account:
+    return replace(BOOKS, machines=(replace(SHELF, **changes),))
+
+
+def test_a_sound_account_balances_whatever_the_review_turns_out_to_be() -> None:
+    assert BOOKS.balances
+    assert with_shelf(counted=89, fell=11).balances
+    assert {line.split("=")[0] for line in BOOKS.lines()} == {"machine", *KEYS}
+
+
+@pytest.mark.parametrize(
+    ("account", "key", "value"),
+    [
+        pytest.param(with_shelf(counted=88), "stock_drift", 1, id="an item is missing"),
+        pytest.param(with_shelf(counted=91), "stock_drift", 1, id="an item too many"),
+        pytest.param(with_shelf(fell=12), "double_deliveries", 1, id="a double delivery"),
+        pytest.param(with_shelf(sold=12, fell=12), "stock_drift", 2, id="a sale without an item"),
+        pytest.param(replace(BOOKS, ledger_drift_fen=1), "ledger_drift_fen", 1, id="a fen of drift"),
+        pytest.param(replace(BOOKS, unsettled=1), "unsettled", 1, id="an order without an end"),
+        pytest.param(replace(BOOKS, quarantined=1), "quarantined", 1, id="a message in quarantine"),
+        pytest.param(
+            replace(BOOKS, machines=(replace(SHELF, counted=88), replace(SHELF, machine="vm-2", counted=91))),
+            "stock_drift",
+            2,
+            id="two errors that cancel out",
+        ),
+    ],
+)
+def test_the_account_convicts(account: Account, key: str, value: int) -> None:
+    assert getattr(account, key) == value
+    assert not account.balances
+    assert "balances=false" in account.lines()
