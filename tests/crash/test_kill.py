@@ -23,7 +23,7 @@ CALLS = ("pwrite64", "write", "fsync", "fdatasync", "ftruncate", "unlink", "rena
 SLOW_SCENARIO = SCENARIO.replace(f"speed = {SPEED}", "speed = 10")
 
 # A start writes more than a vend does; the transaction of the outcome, where it matters, is looked at closest.
-RECOVERY_STRIDE = {"pwrite64": 3, "fdatasync": 1, "write": 2, "sendto": 8}
+RECOVERY_STRIDE = {"pwrite64": 5, "fdatasync": 1, "write": 2, "sendto": 8}
 
 RECOVERY_KILLS_AT_LEAST = 4
 
