@@ -34,7 +34,9 @@ from edge_agent.uplink.session import Account, Presence, Uplink
 from edge_agent.vend.attempt import POLL_MS, VendLimits
 from edge_agent.vend.claim import Claims
 from edge_agent.vend.session import Vending
-from edge_agent.vocabulary import LocalWords
+from edge_agent.vend.trial import Trials
+from edge_agent.vocabulary.service import ServiceWords
+from edge_agent.vocabulary.words import LocalWords
 from edge_agent.watch import OLD_COPY, MachineWatch
 from shared.backoff import Backoff
 from shared.clock import Clock, within
@@ -76,6 +78,7 @@ class Agent:
     buses: tuple[Bus, ...]
     watch: MachineWatch
     operations: Operations
+    trials: Trials
     claims: Claims
     commands: Commands
     uplink: Uplink
@@ -127,9 +130,18 @@ async def build(settings: Settings, clock: Clock) -> AsyncIterator[Agent]:
             watch=watch,
             lane=lane,
         )
+        trials = Trials(
+            vending=vending,
+            ledger=ledger,
+            clock=clock,
+            lane=lane,
+            config=lambda: watch.config,
+            settling=lambda: watch.condition.recovering,
+        )
         words = LocalWords(
             operations=operations, watch=watch, ledger=ledger, buses=buses, connected=lambda: uplink.connected
         )
+        service = ServiceWords(trials=trials, ledger=ledger, clock=clock, mac_key=keys.mac_key)
         yield Agent(
             settings=settings,
             clock=clock,
@@ -139,10 +151,11 @@ async def build(settings: Settings, clock: Clock) -> AsyncIterator[Agent]:
             buses=buses,
             watch=watch,
             operations=operations,
+            trials=trials,
             claims=claims,
             commands=Commands(ledger=ledger, clock=clock, mac_key=keys.mac_key, operations=operations),
             uplink=uplink,
-            local_socket=LocalSocket(settings.socket.path, words.table(), group=settings.socket.group),
+            local_socket=LocalSocket(settings.socket.path, service.table(words.table()), group=settings.socket.group),
         )
 
 
@@ -196,6 +209,7 @@ def _loops(agent: Agent) -> dict[str, Coroutine[None, None, None]]:
 async def _sell(agent: Agent) -> None:
     """Settle the past, then take one offer after the other."""
     await agent.operations.reload()
+    await agent.trials.settle()
     await agent.operations.recover()
     while True:
         await agent.operations.take_offer(await agent.uplink.offers.get())

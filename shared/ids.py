@@ -79,6 +79,11 @@ def mint_machine_id() -> MachineId:
     return MachineId(_mint("m"))
 
 
+def mint_visit_id() -> str:
+    """A new id of a person's visit at a machine."""
+    return _mint("v")
+
+
 def mint_user_id() -> str:
     """A new id for a person who works for a tenant."""
     return _mint("u")

@@ -588,6 +588,11 @@ _ask_decoder: msgspec.json.Decoder[Ask] = msgspec.json.Decoder(Ask)
 encode = msgspec.json.encode
 
 
+def unsealed(visit: VisitRecorded) -> bytes:
+    """The bytes over which a visit's `mac` is made: the record with an empty one."""
+    return encode(msgspec.structs.replace(visit, mac=""))
+
+
 def decode_fact(raw: bytes | msgspec.Raw) -> Fact:
     """Read a fact; `msgspec.ValidationError` or `msgspec.DecodeError` names the field that is wrong."""
     return _fact_decoder.decode(raw)

@@ -60,6 +60,11 @@ def seal_command(key: bytes, machine: MachineId, body: bytes) -> str:
     return _seal(key, "command", machine, body)
 
 
+def seal_visit(key: bytes, machine: MachineId, record: bytes) -> str:
+    """The MAC of one visit at a machine, over `messages.unsealed`."""
+    return _seal(key, "visit", machine, record)
+
+
 def seals_match(expected: str, received: str) -> bool:
     """Compare two MACs in constant time."""
     return hmac.compare_digest(expected.encode(), received.encode())

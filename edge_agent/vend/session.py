@@ -98,7 +98,7 @@ class Vending:
         choice = aisles.choose(await self._shelf(config), asked, goods)
         if isinstance(choice, NoAisle):
             raise Refused("aisle_closed", choice.detail)
-        return await self._inspect(config, choice)
+        return await self.inspect(config, choice)
 
     async def deliver(self, sale: Sale, config: MachineConfig, ready: Ready, *, not_after_mono_ms: int) -> VendEnd:
         """Turn until something is delivered or proven not to be; returns the committed fact.
@@ -112,7 +112,7 @@ class Vending:
             raise Refused("not_selling", str(short)) from short
         done: list[Attempt] = []
         while True:
-            verdict = await self._attempt(plan, config.drop_sensor, State.READY, not_after_mono_ms)
+            verdict = await self.attempt(plan, config.drop_sensor, State.READY, not_after_mono_ms)
             done.append(verdict.as_attempt(txn, plan))
             again = await self._ready_again(config, plan, verdict, done)
             if again is None:
@@ -123,7 +123,7 @@ class Vending:
     async def resume(self, order: OpenOrder, config: MachineConfig | None) -> VendEnd:
         """Settle an order found open after a crash, by what its board can prove. Nothing is started again."""
         sensor_expected = config.drop_sensor if config is not None else True
-        verdict = await self._attempt(order.plan, sensor_expected, State.UNCERTAIN, not_after_mono_ms=0)
+        verdict = await self.attempt(order.plan, sensor_expected, State.UNCERTAIN, not_after_mono_ms=0)
         done = [*order.closed_attempts, verdict.as_attempt(order.txn, order.plan)]
         return await self._end(order.sale, order.plan, verdict, done)
 
@@ -140,7 +140,8 @@ class Vending:
         available, closed, blind = await self._ledger.read(look)
         return Shelf(config=config, available=available, closed=closed, boards_down={*self._boards_down(), *blind})
 
-    async def _inspect(self, config: MachineConfig, aisle: AisleConfig) -> Ready:
+    async def inspect(self, config: MachineConfig, aisle: AisleConfig) -> Ready:
+        """Find the board of one aisle fit to start, and take a stray result away; `Refused` says what it lacks."""
         motors = self._boards.get(aisle.board)
         if motors is None:
             raise Refused("aisle_closed", f"aisle {aisle.aisle}: board {aisle.board} is not in the settings")
@@ -159,7 +160,8 @@ class Vending:
             raise Refused("not_selling", f"the drop sensor of board {aisle.board} is blocked")
         return Ready(aisle=aisle, last_motor=status.last_motor)
 
-    async def _attempt(self, plan: AttemptPlan, sensor_expected: bool, state: State, not_after_mono_ms: int) -> Verdict:
+    async def attempt(self, plan: AttemptPlan, sensor_expected: bool, state: State, not_after_mono_ms: int) -> Verdict:
+        """Drive one attempt, whose intent is committed, to its end."""
         history = await self._ledger.read(
             lambda conn: journal.runs_of_motor(conn, plan.board, plan.motor, RUNS_REMEMBERED)
         )
@@ -188,7 +190,7 @@ class Vending:
             # Its result is still latched, so it cannot be asked; its memory of its last motor is the run we just saw.
             return Ready(aisle=choice, last_motor=plan.motor)
         try:
-            return await self._inspect(config, choice)
+            return await self.inspect(config, choice)
         except Refused as refused:
             log.info("order ends without a further attempt: %s", refused)
             return None
@@ -204,8 +206,8 @@ class Vending:
                 locks.set_lock(conn, failed.aisle, True, reason, self._clock)
             return journal.next_attempt(conn, sale.order, closed, plan, self._clock)
 
-        txn = await self._write_outcome(write)
-        await self._acknowledge(failed.board)
+        txn = await self.write_outcome(write)
+        await self.acknowledge(failed.board)
         return txn
 
     async def _end(self, sale: Sale, plan: AttemptPlan, verdict: Verdict, done: list[Attempt]) -> VendEnd:
@@ -222,12 +224,12 @@ class Vending:
                 detail = f"{missed} runs in a row with a sound motor and no drop seen: clean and test the drop sensor"
                 locks.raise_fault(conn, BLIND_SENSOR, f"board-{plan.board}", detail, self._clock)
 
-        await self._write_outcome(write)
+        await self.write_outcome(write)
         if verdict.run is not None:
-            await self._acknowledge(plan.board)
+            await self.acknowledge(plan.board)
         return fact
 
-    async def _write_outcome(self, change: Callable[[sqlite3.Connection], T]) -> T:
+    async def write_outcome(self, change: Callable[[sqlite3.Connection], T]) -> T:
         """Commit what a motor has done.
 
         When not even the reserve has room for it, the process must end: the order stays open and the board keeps its
@@ -238,7 +240,7 @@ class Vending:
         except DiskShort as short:
             raise LedgerUnsafe(f"the outcome of a vend cannot be written: {short}") from short
 
-    async def _acknowledge(self, board: int) -> None:
+    async def acknowledge(self, board: int) -> None:
         """Take a committed result away from its board."""
         try:
             await self._boards[board].acknowledge()

@@ -61,6 +61,22 @@ MAY: list[tuple[str, set[str]]] = [
         r"edge_agent\.(settings|supervise|local_socket)",
         {"edge_agent.errors", "edge_agent.settings", "shared", "msgspec"},
     ),
+    # The technician's command asks through the socket: it knows the words, and nothing behind them.
+    (r"edge_agent\.vocabulary\.asks", {"shared", "msgspec"}),
+    (
+        r"edge_agent\.technician(\..*)?",
+        {
+            "edge_agent.technician",
+            "edge_agent.vocabulary.asks",
+            "edge_agent.local_socket",
+            "edge_agent.settings",
+            "edge_agent.errors",
+            "shared",
+            "msgspec",
+            "rich",
+        },
+    ),
+    (r"edge_agent\.vocabulary(\..*)?", {"edge_agent", "shared", "msgspec"}),
     # What composes may see all of the agent, and no library but the message codec.
     (r"edge_agent(\.[a-z_]+)?", {"edge_agent", "shared", "msgspec"}),
     # The cloud.

@@ -1,71 +1,17 @@
-"""The words of the local socket: what the front panel and the technician may ask, and the shape of each answer."""
+"""Answers to the front panel and the technician: sales, stock, and how the machine is."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-
-import msgspec
+from typing import Any
 
 from edge_agent.ledger import journal, locks, outbox, stock
 from edge_agent.ledger.database import LedgerDatabase
 from edge_agent.links.bus import Bus
 from edge_agent.local_socket import Ask, Caller, Vocabulary
 from edge_agent.operations import Operations
+from edge_agent.vocabulary.asks import Clear, Count, Load, Lock, Nothing, OrderQuestion, Sell
 from edge_agent.watch import MachineWatch
 from shared.ids import OrderId
-from shared.messages import Id, Means, Text
-
-
-class _Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of all parameters: a misspelt one is refused, not ignored."""
-
-
-class Nothing(_Params, frozen=True, kw_only=True):
-    """No parameters."""
-
-
-class Sell(_Params, frozen=True, kw_only=True):
-    """`press` names one press of one button: asked again, it is answered with what became of it."""
-
-    press: Id
-    aisle: Id
-    means: Means = "coin"
-    paid_fen: Annotated[int, msgspec.Meta(ge=0, le=10**8)] = 0
-
-
-class OrderQuestion(_Params, frozen=True, kw_only=True):
-    """Which order."""
-
-    order: Id
-
-
-class Load(_Params, frozen=True, kw_only=True):
-    """Items put in, or (negative) taken out."""
-
-    aisle: Id
-    quantity: Annotated[int, msgspec.Meta(ge=-10_000, le=10_000)]
-
-
-class Count(_Params, frozen=True, kw_only=True):
-    """Items that a person counted."""
-
-    aisle: Id
-    counted: Annotated[int, msgspec.Meta(ge=0, le=10_000)]
-
-
-class Lock(_Params, frozen=True, kw_only=True):
-    """Close an aisle for sale (locked), or open it."""
-
-    aisle: Id
-    locked: bool
-    reason: Text = ""
-
-
-class Clear(_Params, frozen=True, kw_only=True):
-    """A fault that a person has looked at."""
-
-    code: Id
-    scope: Id
 
 
 class LocalWords:

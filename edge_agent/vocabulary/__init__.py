@@ -1,0 +1,1 @@
+"""The words of the local socket: `asks` holds their parameters, for both sides; the other files answer them."""

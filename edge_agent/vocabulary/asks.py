@@ -1,0 +1,79 @@
+"""What may be asked through the local socket: the parameters of every word, for those who ask and those who answer."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from shared.messages import Id, Means, Text
+
+
+class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all parameters: a misspelt one is refused, not ignored."""
+
+
+class Nothing(Params, frozen=True, kw_only=True):
+    """No parameters."""
+
+
+class Sell(Params, frozen=True, kw_only=True):
+    """`press` names one press of one button: asked again, it is answered with what became of it."""
+
+    press: Id
+    aisle: Id
+    means: Means = "coin"
+    paid_fen: Annotated[int, msgspec.Meta(ge=0, le=10**8)] = 0
+
+
+class OrderQuestion(Params, frozen=True, kw_only=True):
+    """Which order."""
+
+    order: Id
+
+
+class Load(Params, frozen=True, kw_only=True):
+    """Items put in, or (negative) taken out."""
+
+    aisle: Id
+    quantity: Annotated[int, msgspec.Meta(ge=-10_000, le=10_000)]
+
+
+class Count(Params, frozen=True, kw_only=True):
+    """Items that a person counted."""
+
+    aisle: Id
+    counted: Annotated[int, msgspec.Meta(ge=0, le=10_000)]
+
+
+class Lock(Params, frozen=True, kw_only=True):
+    """Close an aisle for sale (locked), or open it."""
+
+    aisle: Id
+    locked: bool
+    reason: Text = ""
+
+
+class Clear(Params, frozen=True, kw_only=True):
+    """A fault that a person has looked at."""
+
+    code: Id
+    scope: Id
+
+
+class AisleTrial(Params, frozen=True, kw_only=True):
+    """Turn the motor of one aisle once, outside any sale; what falls belongs to nobody and is booked out."""
+
+    aisle: Id
+
+
+class Follow(Params, frozen=True, kw_only=True):
+    """A picture of the machine, again and again. A person reads no faster, a slower one shows no movement."""
+
+    every_ms: Annotated[int, msgspec.Meta(ge=200, le=60_000)] = 1_000
+
+
+class VisitStart(Params, frozen=True, kw_only=True):
+    """A person begins to work at the machine; `name` when several share the account that asks."""
+
+    name: Annotated[str, msgspec.Meta(max_length=60)] = ""
