@@ -1,8 +1,8 @@
 """Transactions of the agent's ledger against bare sqlite3 executing the very same statements.
 
 A vend is two transactions: the intent, and the outcome with stock and fact. Their statements and parameters are taken
-down in a first run and replayed by sqlite3 alone (WAL, synchronous=FULL, the same schema with its triggers) on a copy of
-the same file, on the same disk, in turns with the product.
+down in a first run and replayed by sqlite3 alone (WAL, synchronous=FULL, the same schema with its triggers) on a copy
+of the same file, on the same disk, in turns with the product.
 """
 
 from __future__ import annotations
@@ -167,7 +167,9 @@ async def _in_turns(folder: Path, script: list[list[Statement]], vends: int) -> 
     product, bare = [], []
     clock = SystemClock()
     share = vends // TURNS
-    with closing(sqlite3.connect(folder / "bare" / "ledger.sqlite", isolation_level=None, cached_statements=256)) as conn:
+    with closing(
+        sqlite3.connect(folder / "bare" / "ledger.sqlite", isolation_level=None, cached_statements=256)
+    ) as conn:
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
             conn.execute(f"PRAGMA {pragma}")
         async with await _open(folder / "product") as ledger:
@@ -191,4 +193,4 @@ def _replay(conn: sqlite3.Connection, transactions: list[list[Statement]]) -> No
         conn.execute("COMMIT")
 
 
-ROW = Row("ledger", measure, full=Size(vends=3_000), tiny=Size(vends=2 * TURNS))
+ROW = Row("ledger", measure, full=Size(vends=3_000), tiny=Size(vends=TURNS))

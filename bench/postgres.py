@@ -50,7 +50,9 @@ async def postgres() -> AsyncIterator[Postgres]:
         folder = Path(name)
         as_nobody_special = _demotion(folder)
         initdb = [str(binaries / "initdb"), "-D", str(folder / "data"), "-U", ADMIN, "-A", "trust", "-E", "UTF8"]
-        subprocess.run([*as_nobody_special, *initdb, "--locale", "C"], check=True, capture_output=True, cwd="/")
+        async with child("initdb", [*as_nobody_special, *initdb, "--locale", "C"], folder) as making:
+            if await making.process.wait() != 0:
+                raise Failed(f"initdb failed:\n{making.log.read_text(errors='replace')}")
         server = Postgres(free_port())
         options = [f"port={server.port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={folder}"]
         command = [str(binaries / "postgres"), "-D", str(folder / "data")]

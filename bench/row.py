@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 S = TypeVar("S")
 
@@ -55,7 +55,7 @@ class Row(Generic[S]):
     """One measurement. `measure` takes how much of it to do; `full` is what counts, `tiny` only shows that it runs."""
 
     name: str
-    measure: Callable[[S], Awaitable[list[Line]]]
+    measure: Callable[[S], Coroutine[Any, Any, list[Line]]]
     full: S
     tiny: S
 

@@ -1,7 +1,7 @@
 """How many ends of vends one ingest worker settles: broker -> one unit of work per batch -> commit -> watermark.
 
-The worker is `python -m cloud ingest`, a process of its own, behind a real mosquitto. The bench publishes the facts of a
-fleet as fast as the broker takes them, and stops the clock when the last watermark has arrived at the last machine.
+The worker is `python -m cloud ingest`, a process of its own, behind a real mosquitto. The bench publishes the facts of
+a fleet as fast as the broker takes them, and stops the clock when the last watermark has arrived at the last machine.
 Every fact moves money, stock and its order; afterwards the ledger must balance and nothing may be in quarantine.
 
 The bare parts insert the same facts into one table without any rule, in batches of the same size, each committed.
@@ -154,7 +154,10 @@ def _batches(size: Size) -> Iterator[list[tuple[str, str, int, str, str]]]:
         yield rows[first : first + BATCH_MAX]
 
 
-TABLE = "CREATE TABLE bare_facts (machine TEXT, epoch TEXT, seq BIGINT, hash TEXT, body TEXT, PRIMARY KEY (machine, epoch, seq))"
+TABLE = """
+CREATE TABLE bare_facts
+    (machine TEXT, epoch TEXT, seq BIGINT, hash TEXT, body TEXT, PRIMARY KEY (machine, epoch, seq))
+"""
 
 
 async def _bare_postgres(server: Postgres, size: Size) -> float:
