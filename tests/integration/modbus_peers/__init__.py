@@ -1,0 +1,1 @@
+"""The simulated devices, asked by masters that are not ours: mbpoll and pymodbus."""
