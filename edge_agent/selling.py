@@ -27,7 +27,11 @@ def next_band(band: Band, tenths_c: int | None, low: int | None, high: int | Non
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What decides whether the machine may sell. `stopped_by` holds the operator's reason, None when not stopped."""
+    """What decides whether the machine may sell. `stopped_by` holds the operator's reason, None when not stopped.
+
+    `boards_up` is None on a machine without driver boards; `water` is None on one without a purifier, otherwise why it
+    gives no water, and empty when it does.
+    """
 
     has_config: bool
     door_open: bool
@@ -35,12 +39,25 @@ class Condition:
     disk_problem: str | None
     ledger_damaged: bool
     stopped_by: str | None
-    boards_up: int
+    boards_up: int | None
     recovering: bool
+    water: str | None = None
 
 
 def not_selling_because(condition: Condition) -> str | None:
-    """A sentence for people and for the cloud, or None when the machine may sell."""
+    """A sentence for people and for the cloud, or None when the machine may sell: goods, or water, or both."""
+    if (reason := stopped_because(condition)) is not None:
+        return reason
+    parts = []
+    if condition.boards_up is not None:
+        parts.append("no aisle board answers" if condition.boards_up == 0 else "")
+    if condition.water is not None:
+        parts.append(condition.water)
+    return "; ".join(parts) if parts and all(parts) else None
+
+
+def stopped_because(condition: Condition) -> str | None:
+    """What stops the machine as a whole, goods and water alike; None when nothing does."""
     if condition.ledger_damaged:
         return "the ledger was damaged: a person must count the stock and confirm"
     if condition.disk_problem is not None:
@@ -53,8 +70,6 @@ def not_selling_because(condition: Condition) -> str | None:
         return "the door is open"
     if condition.band != "normal":
         return f"temperature: {condition.band}"
-    if condition.boards_up == 0:
-        return "no aisle board answers"
     if condition.recovering:
         return "settling what the last run left open"
     return None

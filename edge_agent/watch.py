@@ -16,7 +16,7 @@ from edge_agent.devices.ports import AisleMotors, BoardFinished, BoardIdle, Boar
 from edge_agent.errors import BoardMisbehaved
 from edge_agent.ledger import locks, outbox
 from edge_agent.ledger.database import LedgerDatabase
-from edge_agent.selling import Band, Condition, next_band, not_selling_because
+from edge_agent.selling import Band, Condition, next_band, not_selling_because, stopped_because
 from edge_agent.vend.attempt import LINE_TROUBLE
 from shared.clock import Clock
 from shared.messages import (
@@ -82,7 +82,7 @@ class MachineWatch:
             disk_problem=None,
             ledger_damaged=ledger.damaged_findings is not None,
             stopped_by=None,
-            boards_up=0,
+            boards_up=0 if boards else None,
             recovering=True,
         )
 
@@ -98,6 +98,10 @@ class MachineWatch:
     def why_not_selling(self) -> str | None:
         """A sentence, or None when the machine may sell."""
         return not_selling_because(self.condition)
+
+    def why_stopped(self) -> str | None:
+        """What stops goods and water alike; None when nothing does."""
+        return stopped_because(self.condition)
 
     async def configure(self, config: MachineConfig | None) -> None:
         """Act on another configuration from now on."""

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from edge_agent.selling import Band, Condition, next_band, not_selling_because
+from edge_agent.selling import Band, Condition, next_band, not_selling_because, stopped_because
 
 
 @pytest.mark.parametrize(
@@ -62,3 +62,22 @@ def test_a_sound_machine_sells() -> None:
 )
 def test_each_condition_stops_the_sale_and_says_so(change: dict[str, object], words: str) -> None:
     assert words in (not_selling_because(replace(FINE, **change)) or "")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("boards_up", "water", "words"),
+    [
+        (None, "", None),  # a purifier alone, and it gives water
+        (None, "leak", "leak"),
+        (0, "", None),  # the boards are silent, the water runs
+        (1, "leak", None),
+        (0, "leak", "no aisle board answers; leak"),
+    ],
+)
+def test_a_machine_sells_while_one_of_its_parts_does(boards_up: int | None, water: str, words: str | None) -> None:
+    assert not_selling_because(replace(FINE, boards_up=boards_up, water=water)) == words
+
+
+def test_what_stops_the_whole_machine_is_none_of_its_parts() -> None:
+    assert stopped_because(replace(FINE, boards_up=0, water="leak")) is None
+    assert "door" in (stopped_because(replace(FINE, door_open=True)) or "")

@@ -1,0 +1,285 @@
+"""What a purifier knows of itself between two pours: leaks, water quality, filters, plan. From it follows whether it
+may give water.
+
+A leak is growth of the meter while every valve is shut. What the meter showed when water last had a right to flow is in
+the ledger, so a leak is also found when it happened while nobody watched, and it stops the water without a network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from edge_agent.devices.ports import Purifier, Totaliser, WaterReading
+from edge_agent.ledger import locks, outbox, water
+from edge_agent.ledger.database import LedgerDatabase
+from edge_agent.pour import flow, upkeep
+from edge_agent.pour.display import Stop
+from edge_agent.pour.filters import FLUSH_ML, Quality, rejection_percent
+from edge_agent.pour.run import LINE_TROUBLE
+from edge_agent.pour.session import LEAK, MACHINE, Pouring
+from edge_agent.pour.upkeep import Upkeep
+from shared.clock import Clock
+from shared.messages import FaultChanged, PourEnded, Reading, StateFact, WaterLeaked, WaterQualityChanged
+from shared.water import PurifierConfig
+
+log = logging.getLogger(__name__)
+
+# A burst hose gives 15 ml/s and more: a look a second shuts it off within a cup.
+METER_EVERY_MS: Final = 1_000
+# One lost answer is noise; without three in a row no pour may begin.
+MISSES_MAX: Final = 3
+# What drips from an outlet after a pour is no leak; what comes within an hour is measured against the limit.
+DRIP_WINDOW_MS: Final = 3_600_000
+# While a leak goes on it is told once a minute, not with every cup.
+LEAK_TOLD_EVERY_MS: Final = 60_000
+# TDS and levels move slowly.
+PROBES_EVERY_MS: Final = 10_000
+READING_EVERY_MS: Final = 60_000
+# Water that rested longer than this is flushed anew before its TDS counts.
+REST_MS: Final = 600_000
+# How long after a pour the probes still sit in what flowed.
+FRESH_MS: Final = 120_000
+# At a kill so much time is counted late, never lost: the mark of the last tick says where to go on.
+TICK_EVERY_MS: Final = 600_000
+# A leak of more than a bath tub was a meter that was cleared or exchanged.
+LEAK_ML_MAX: Final = 200_000
+
+METER_SILENT: Final = "meter_silent"
+
+
+class WaterWatch:
+    """Keeps a purifier's condition and tells its changes.
+
+    `busy` says that a pour (or a vend) runs; the meter is then left to it. `tell` writes a state fact, `changed` hears
+    that the answer of `stop` may be another one, `take_reading` keeps a measurement.
+    """
+
+    def __init__(
+        self,
+        *,
+        purifier: Purifier,
+        pouring: Pouring,
+        ledger: LedgerDatabase,
+        clock: Clock,
+        busy: Callable[[], bool],
+        tell: Callable[[StateFact], Awaitable[None]],
+        changed: Callable[[], Awaitable[None]],
+        take_reading: Callable[[Reading], Awaitable[None]],
+    ) -> None:
+        self._purifier = purifier
+        self._pouring = pouring
+        self._ledger = ledger
+        self._clock = clock
+        self._busy = busy
+        self._tell = tell
+        self._changed = changed
+        self._take_reading = take_reading
+        self._config: PurifierConfig | None = None
+        self._quality = Quality()
+        self._leaks = False
+        self._misses = 0
+        self._meter_silent: bool | None = None  # not asked yet
+        self._base_ms = clock.mono_ms()
+        self._leak_told_ms = clock.mono_ms() - LEAK_TOLD_EVERY_MS
+        self._flushed_ml = 0
+        self._poured_ms: int | None = None
+        self._reading_ms = clock.mono_ms() - READING_EVERY_MS
+        self.upkeep: Upkeep | None = None
+        self.probes = WaterReading()
+        # Set once what the last run left open is settled: before that, growth is no leak.
+        self.settled = asyncio.Event()
+
+    def stop(self) -> Stop | None:
+        """Why no water may be given now, the gravest reason first; None when it may."""
+        config, kept = self._config, self.upkeep
+        if config is None or kept is None or not self.settled.is_set():
+            return "machine"
+        if self._leaks:
+            return "leak"
+        if self._meter_silent is not False:
+            return "meter"
+        if kept.standing.ended is not None:
+            return kept.standing.ended
+        if config.limits.stop_when_unfit and kept.past_end:
+            return "filter"
+        if config.limits.stop_when_unfit and not self._quality.fit:
+            return "unfit"
+        return None
+
+    @property
+    def fit(self) -> bool:
+        """Whether the water was fit when it was last judged."""
+        return self._quality.fit
+
+    async def configure(self, config: PurifierConfig | None) -> None:
+        """Act on another configuration from now on."""
+        self._config = config
+        told = await self._ledger.read(lambda conn: locks.current(conn, "water"))
+        if isinstance(told, WaterQualityChanged):
+            self._quality = Quality(told.fit)
+        await self.tick()
+
+    async def tick(self) -> None:
+        """Let the time since the last tick count."""
+        config = self._config
+        if config is None:
+            self.upkeep = None
+        else:
+            self.upkeep = await self._ledger.write(lambda conn: upkeep.tick(conn, config, self._clock), outcome=True)
+        await self._changed()
+
+    async def after_pour(self, end: PourEnded) -> None:
+        """A pour has ended: its water has flushed the membrane, and it may have been the last of a plan."""
+        now = self._clock.mono_ms()
+        rested = self._poured_ms is None or now - self._poured_ms > REST_MS
+        self._flushed_ml = end.poured_ml + (0 if rested else self._flushed_ml)
+        self._poured_ms = self._base_ms = now
+        await self._note_leak_fault()
+        await self.tick()
+
+    # --- loops ---
+
+    async def keep_time(self) -> None:
+        """Tick for ever."""
+        while True:
+            await self._clock.sleep_ms(TICK_EVERY_MS)
+            await self.tick()
+
+    async def watch_meter(self) -> None:
+        """Look at the idle meter for ever: does it answer, and does it stand still."""
+        await self.settled.wait()
+        while True:
+            if not self._busy():
+                await self._look_at_meter()
+            await self._clock.sleep_ms(METER_EVERY_MS)
+
+    async def watch_probes(self) -> None:
+        """Read the probes for ever, but not while somebody pours: the line is his."""
+        while True:
+            if not self._busy() and self._config is not None:
+                await self._look_at_probes(self._config)
+            await self._clock.sleep_ms(PROBES_EVERY_MS)
+
+    # --- the meter ---
+
+    async def _look_at_meter(self) -> None:
+        await self._note_leak_fault()
+        try:
+            reading = await self._purifier.meter.totaliser()
+        except LINE_TROUBLE as trouble:
+            self._misses += 1
+            if self._misses >= MISSES_MAX:
+                await self._note_meter(silent=True, detail=str(trouble)[:400])
+            return
+        self._misses = 0
+        await self._note_meter(silent=False, detail="it answers")
+        if not self._busy() and self._config is not None:
+            await self._compare(reading, self._config)
+
+    async def _note_meter(self, *, silent: bool, detail: str) -> None:
+        if silent != self._meter_silent:
+            self._meter_silent = silent
+            await self._tell(FaultChanged(code=METER_SILENT, scope=MACHINE, active=silent, detail=detail))
+            await self._changed()
+
+    async def _compare(self, reading: Totaliser, config: PurifierConfig) -> None:
+        """Growth since water last had a right to flow."""
+        meter = self._purifier.meter.meter
+        base = await self._ledger.read(lambda conn: water.settled_count(conn, meter))
+        factor = await self._pouring.factor()
+        now = self._clock.mono_ms()
+        if base is None:
+            return await self._rebase(reading.count)
+        counts = flow.grown(base, reading.count, reading.modulus, factor.counts(LEAK_ML_MAX))
+        if counts is None:
+            log.warning("meter %s went from %d to %d: it was cleared or exchanged", meter, base, reading.count)
+            return await self._rebase(reading.count)
+        leaked_ml = factor.millilitres(counts)
+        if leaked_ml >= config.limits.leak_ml and now - self._leak_told_ms >= LEAK_TOLD_EVERY_MS * self._leaks:
+            await self._raise_leak(reading.count, leaked_ml)
+        elif counts and not self._leaks and now - self._base_ms > DRIP_WINDOW_MS:
+            await self._rebase(reading.count)
+        return None
+
+    async def _rebase(self, count: int) -> None:
+        self._base_ms = self._clock.mono_ms()
+        meter = self._purifier.meter.meter
+        await self._ledger.write(lambda conn: water.set_settled_count(conn, meter, count), outcome=True)
+
+    async def _raise_leak(self, count: int, leaked_ml: int) -> None:
+        """Shut everything off, lock, tell; a person must look before water is given again."""
+        await self._pouring.shut_everything()
+        meter = self._purifier.meter.meter
+        detail = f"{leaked_ml} ml passed the meter while every valve was shut: look for water, then clear the fault"
+
+        def write(conn: sqlite3.Connection) -> None:
+            outbox.append(conn, WaterLeaked(leaked_ml=leaked_ml), self._clock)
+            locks.raise_fault(conn, LEAK, MACHINE, detail, self._clock)
+            water.set_settled_count(conn, meter, count)
+
+        await self._ledger.write(write, outcome=True)
+        log.error("leak: %s", detail)
+        self._base_ms = self._leak_told_ms = self._clock.mono_ms()
+        await self._note_leak_fault()
+
+    async def _note_leak_fault(self) -> None:
+        """The fault is in the ledger: raised by a leak or a stuck valve, cleared by a person."""
+        faults = await self._ledger.read(locks.active_faults)
+        leaks = any(fault.code == LEAK for fault in faults)
+        if leaks != self._leaks:
+            self._leaks = leaks
+            await self._changed()
+
+    # --- the probes ---
+
+    async def _look_at_probes(self, config: PurifierConfig) -> None:
+        try:
+            self.probes = found = await self._purifier.sensors.read()
+        except LINE_TROUBLE as trouble:
+            log.info("the probes did not answer: %s", trouble)
+            return
+        if self._is_flushed():
+            await self._judge(found, config)
+        now = self._clock.mono_ms()
+        if now - self._reading_ms >= READING_EVERY_MS:
+            self._reading_ms = now
+            for reading in _readings(found, self._clock.wall_ms()):
+                await self._take_reading(reading)
+
+    def _is_flushed(self) -> bool:
+        if self._poured_ms is None or self._flushed_ml < FLUSH_ML:
+            return False
+        return self._clock.mono_ms() - self._poured_ms <= FRESH_MS
+
+    async def _judge(self, found: WaterReading, config: PurifierConfig) -> None:
+        before = self._quality.fit
+        self._quality = self._quality.take(found.tds_out_ppm, config.limits.tds_ppm_max)
+        fit = self._quality.fit
+        if fit == before:
+            return
+        reason = "" if fit else f"TDS behind the membrane is above {config.limits.tds_ppm_max} ppm"
+        await self._tell(
+            WaterQualityChanged(fit=fit, tds_in_ppm=found.tds_in_ppm, tds_out_ppm=found.tds_out_ppm, reason=reason)
+        )
+        await self._changed()
+
+
+def _readings(found: WaterReading, wall_ms: int) -> list[Reading]:
+    """What the probes said, in thousandths of a unit; silent ones are left out."""
+    values = (
+        ("tds_in", "ppm", found.tds_in_ppm, 1000),
+        ("tds_out", "ppm", found.tds_out_ppm, 1000),
+        ("tds_rejection", "percent", rejection_percent(found.tds_in_ppm, found.tds_out_ppm), 1000),
+        ("pressure", "kPa", found.pressure_kpa, 1000),
+        ("level", "mm", found.level_mm, 1000),
+        ("water", "C", found.temperature_tenths_c, 100),
+    )
+    return [
+        Reading(sensor=sensor, unit=unit, value=value * scale, wall_ms=wall_ms)
+        for sensor, unit, value, scale in values
+        if value is not None
+    ]
