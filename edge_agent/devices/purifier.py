@@ -279,6 +279,6 @@ def _fit(device: ModbusDevice, part: T | None, role: Role, needs: str) -> T:
     """What a profile has for its role."""
     if part is None:
         raise SettingsWrong(
-            f"modbus.device: {device.name}: profile {device.profile.name!r} has no {needs}, role {role!r} needs it"
+            f"modbus.device: {device.name}: profile {device.profile.name!r} lacks {needs}, role {role!r} needs it"
         )
     return part
