@@ -1,1 +1,1 @@
-"""The other end of the cable: boards, motors and products, simulated. Imports nothing of the agent."""
+"""The other end of the cable: boards and motors, Modbus devices and water, simulated. Imports nothing of the agent."""

@@ -19,7 +19,9 @@ from firmware_sim.world import World
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line; ends the process with a usage line when it is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m firmware_sim", description="Simulated vending machine boards.")
+    parser = argparse.ArgumentParser(
+        prog="python -m firmware_sim", description="Simulated vending machines and purifiers."
+    )
     parser.add_argument("scenario", type=Path, help="which machines there are: a TOML file, see scenario.py")
     parser.add_argument("--seed", type=int, help="instead of the scenario's seed")
     parser.add_argument("--speed", type=float, help="simulated seconds per real second")
