@@ -23,6 +23,7 @@ from edge_agent.ledger import outbox
 from edge_agent.ledger.database import LedgerDatabase
 from edge_agent.ledger.readings import ReadingsBuffer
 from edge_agent.links.bus import Bus
+from edge_agent.links.port import open_port
 from edge_agent.local_socket import LocalSocket
 from edge_agent.operations import Operations
 from edge_agent.settings import Settings, read_keys
@@ -36,11 +37,13 @@ from edge_agent.vend.claim import Claims
 from edge_agent.vend.session import Vending
 from edge_agent.vend.trial import Trials
 from edge_agent.vocabulary.service import ServiceWords
+from edge_agent.vocabulary.water import WaterWords
 from edge_agent.vocabulary.words import LocalWords
 from edge_agent.watch import OLD_COPY, MachineWatch
+from edge_agent.waterworks import Surroundings, Waterworks, open_waterworks
 from shared.backoff import Backoff
 from shared.clock import Clock, within
-from shared.messages import FaultChanged, Reading, ReadingsLost
+from shared.messages import FaultChanged, Offer, Reading, ReadingsLost
 from shared.seal import MachineKeys
 
 log = logging.getLogger(__name__)
@@ -79,6 +82,7 @@ class Agent:
     watch: MachineWatch
     operations: Operations
     trials: Trials
+    water: Waterworks | None
     claims: Claims
     commands: Commands
     uplink: Uplink
@@ -101,7 +105,8 @@ async def build(settings: Settings, clock: Clock) -> AsyncIterator[Agent]:
             )
         )
         readings = await stack.enter_async_context(await ReadingsBuffer.open(settings.data_dir / "readings.sqlite"))
-        buses, boards = await _open_buses(stack, settings, clock, progress)
+        lines, boards = await _open_buses(stack, settings, clock, progress)
+        buses = tuple(lines.values())
         lane = asyncio.Lock()
 
         async def take_reading(reading: Reading) -> None:
@@ -111,13 +116,12 @@ async def build(settings: Settings, clock: Clock) -> AsyncIterator[Agent]:
             boards=boards, door=_door(settings), ledger=ledger, clock=clock, busy=lane.locked, take_reading=take_reading
         )
         uplink = _uplink(settings, keys, ledger=ledger, readings=readings, watch=watch, clock=clock)
-        claims = Claims(
-            ledger=ledger,
-            clock=clock,
-            mac_key=keys.mac_key,
-            say=uplink.claim,
-            wait_ms=settings.limits.grant_wait_ms,
+        wait_ms = settings.limits.grant_wait_ms
+        claims = Claims(ledger=ledger, clock=clock, mac_key=keys.mac_key, say=uplink.claim, wait_ms=wait_ms)
+        outside = Surroundings(
+            ledger=ledger, clock=clock, lane=lane, claims=claims, watch=watch, take_reading=take_reading
         )
+        water = open_waterworks(settings, lines, outside)
         vending = Vending(
             boards=boards, boards_down=watch.boards_down, ledger=ledger, clock=clock, limits=_limits(settings)
         )
@@ -140,7 +144,9 @@ async def build(settings: Settings, clock: Clock) -> AsyncIterator[Agent]:
         )
         words = LocalWords(
             operations=operations, watch=watch, ledger=ledger, buses=buses, connected=lambda: uplink.connected
-        )
+        ).table()
+        if water is not None:
+            words = WaterWords(water, ledger).table(words)
         service = ServiceWords(trials=trials, ledger=ledger, clock=clock, mac_key=keys.mac_key)
         yield Agent(
             settings=settings,
@@ -152,10 +158,11 @@ async def build(settings: Settings, clock: Clock) -> AsyncIterator[Agent]:
             watch=watch,
             operations=operations,
             trials=trials,
+            water=water,
             claims=claims,
             commands=Commands(ledger=ledger, clock=clock, mac_key=keys.mac_key, operations=operations),
             uplink=uplink,
-            local_socket=LocalSocket(settings.socket.path, service.table(words.table()), group=settings.socket.group),
+            local_socket=LocalSocket(settings.socket.path, service.table(words), group=settings.socket.group),
         )
 
 
@@ -198,6 +205,8 @@ def _loops(agent: Agent) -> dict[str, Coroutine[None, None, None]]:
     for bus in agent.settings.bus:
         for board in bus.boards:
             loops[f"watch-board-{board}"] = agent.watch.watch_board(board, bus.poll_ms)
+    if agent.water is not None:
+        loops |= agent.water.loops()
     if agent.settings.door is not None:
         loops["watch-door"] = agent.watch.watch_door(agent.settings.door.poll_ms)
     return loops
@@ -210,9 +219,17 @@ async def _sell(agent: Agent) -> None:
     """Settle the past, then take one offer after the other."""
     await agent.operations.reload()
     await agent.trials.settle()
+    if agent.water is not None:
+        await agent.water.operations.recover()
     await agent.operations.recover()
     while True:
-        await agent.operations.take_offer(await agent.uplink.offers.get())
+        offer = await agent.uplink.offers.get()
+        if isinstance(offer, Offer):
+            await agent.operations.take_offer(offer)
+        elif agent.water is not None:
+            await agent.water.operations.take_offer(offer)
+        else:
+            log.warning("order %s wants water, and the settings name no purifier", offer.order)
 
 
 async def _hear_verdicts(agent: Agent) -> None:
@@ -271,11 +288,13 @@ async def _beat(agent: Agent) -> None:
 
 
 async def _end(agent: Agent, stop: asyncio.Event, systemd: Systemd) -> None:
-    """Wait for the word to stop, let a running vend end, then unwind everything."""
+    """Wait for the word to stop, let a running vend end and shut a running pour, then unwind everything."""
     await stop.wait()
     systemd.stopping()
     log.info("stopping: no new sale begins")
     await agent.watch.change(stopped_by="the agent is stopping")
+    if agent.water is not None:
+        agent.water.operations.stop()
     waited_ms = 0
     while agent.operations.busy() and waited_ms < LANE_FREE_WAIT_MS:
         await agent.clock.sleep_ms(LANE_POLL_MS)
@@ -288,18 +307,24 @@ async def _end(agent: Agent, stop: asyncio.Event, systemd: Systemd) -> None:
 
 async def _open_buses(
     stack: AsyncExitStack, settings: Settings, clock: Clock, progress: Progress
-) -> tuple[tuple[Bus, ...], dict[int, AisleMotors]]:
-    buses: list[Bus] = []
+) -> tuple[dict[str, Bus], dict[int, AisleMotors]]:
+    """Every line by its url, and the boards; a line of Modbus devices may be one of boards as well."""
+    buses: dict[str, Bus] = {}
     boards: dict[int, AisleMotors] = {}
     for part in settings.bus:
         open_board = _driver(part.protocol)
         beat = progress.essential(f"bus {part.url}", limit_ms=BEAT_LIMIT_MS)
         bus = Bus(part.url, clock=clock, baud=part.baud, gap_ms=part.min_gap_ms, beat=beat)
-        await stack.enter_async_context(bus)
-        buses.append(bus)
+        buses[part.url] = await stack.enter_async_context(bus)
         for address in part.boards:
             boards[address] = open_board(bus, address, clock, dialect=part.dialect, expect=part.expect)
-    return tuple(buses), boards
+    for line in settings.modbus:
+        if line.url not in buses:
+            beat = progress.essential(f"bus {line.url}", limit_ms=BEAT_LIMIT_MS)
+            opener = partial(open_port, parity=line.parity)
+            bus = Bus(line.url, clock=clock, baud=line.baud, gap_ms=line.min_gap_ms, opener=opener, beat=beat)
+            buses[line.url] = await stack.enter_async_context(bus)
+    return buses, boards
 
 
 def _driver(protocol: str) -> Callable[..., AisleMotors]:

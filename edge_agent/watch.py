@@ -75,6 +75,8 @@ class MachineWatch:
         self._sensors_blocked: set[int] = set()
         self._last_reading_ms: dict[int, int] = {}
         self._down: dict[int, str] = dict.fromkeys(boards, "not asked yet")
+        # Parts of the machine that act on the configuration too, and are told of it before anything is sold by it.
+        self.parts: list[Callable[[MachineConfig | None], Awaitable[None]]] = []
         self.condition = Condition(
             has_config=False,
             door_open=False,
@@ -106,6 +108,8 @@ class MachineWatch:
     async def configure(self, config: MachineConfig | None) -> None:
         """Act on another configuration from now on."""
         self._config = config
+        for part in self.parts:
+            await part(config)
         stopped, damage = await self._ledger.read(_held_back)
         await self.change(has_config=config is not None, stopped_by=stopped, ledger_damaged=damage is not None)
 

@@ -7,6 +7,7 @@ from typing import Final, Literal
 from edge_agent.pour.plan import DAY_MS, Standing
 
 Language = Literal["zh", "en"]
+LANGUAGES: Final[tuple[Language, ...]] = ("zh", "en")
 
 # A renter is reminded this long before the end, and once so little is left.
 REMIND_DAYS: Final = 7

@@ -22,7 +22,7 @@ from edge_agent.uplink.ports import Inbox, Trouble
 from edge_agent.uplink.rejects import Rejects
 from shared import topics
 from shared.ids import CommandId, MachineId
-from shared.messages import Command, Grant, Offer, Refusal, Watermark, decode_ask, decode_grant
+from shared.messages import Command, Grant, Offer, PourOffer, Refusal, Watermark, decode_ask, decode_grant
 from shared.mqtt import Message
 from shared.seal import MachineKeys, seal_command, seals_match
 
@@ -32,8 +32,18 @@ log = logging.getLogger(__name__)
 PAYLOAD_BYTES_MAX = 262_144
 
 _offer = msgspec.json.Decoder(Offer)
+_pour_offer = msgspec.json.Decoder(PourOffer)
 _watermark = msgspec.json.Decoder(Watermark)
 _command = msgspec.json.Decoder(Command)
+
+
+class _Place(msgspec.Struct, frozen=True):
+    """What tells an offer of water from an offer of goods: it names an outlet and no aisle."""
+
+    outlet: str | None = None
+
+
+_place = msgspec.json.Decoder(_Place)
 
 
 class Link(Protocol):
@@ -60,7 +70,7 @@ class Receiver:
         rejects: Rejects,
         trouble: Trouble,
     ) -> None:
-        self.offers: Mailbox[Offer] = Mailbox()
+        self.offers: Mailbox[Offer | PourOffer] = Mailbox()
         self.verdicts: Mailbox[Grant | Refusal] = Mailbox()
         self.commands = asyncio.Event()
         self._machine = machine
@@ -96,7 +106,7 @@ class Receiver:
             raise NotAccepted(f"for machine {machine!r}, this is {self._machine!r}")
         match channel:
             case "offer":
-                offer = _offer.decode(message.payload)
+                offer = read_offer(message.payload)
                 self.offers.put(offer.order, offer)
             case "grant":
                 verdict = decode_grant(message.payload)
@@ -116,3 +126,8 @@ class Receiver:
         if await self._inbox.accept(CommandId(command.command), ask):
             log.info("command %s accepted", command.command)
         self.commands.set()
+
+
+def read_offer(raw: bytes) -> Offer | PourOffer:
+    """Read an offer of goods or of water; `msgspec.ValidationError` names the field that is wrong."""
+    return _offer.decode(raw) if _place.decode(raw).outlet is None else _pour_offer.decode(raw)

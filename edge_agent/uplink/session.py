@@ -20,7 +20,7 @@ from edge_agent.uplink.sender import FACTS_PER_S, Sender
 from shared import mqtt, topics
 from shared.clock import Clock, within
 from shared.ids import Epoch, MachineId
-from shared.messages import Claim, Gone, Grant, Hello, Offer, Refusal, encode
+from shared.messages import Claim, Gone, Grant, Hello, Offer, PourOffer, Refusal, encode
 from shared.mqtt import Connection, Disconnected, MqttAddress, MqttVersion, PublishRefused
 from shared.seal import MachineKeys
 
@@ -107,7 +107,7 @@ class Uplink:
         return self._link is not None
 
     @property
-    def offers(self) -> Mailbox[Offer]:
+    def offers(self) -> Mailbox[Offer | PourOffer]:
         """Orders that look for this machine."""
         return self._receiver.offers
 

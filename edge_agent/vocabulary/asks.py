@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 
 from shared.messages import Id, Means, Text
+from shared.water import Warmth
 
 
 class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -77,3 +78,40 @@ class VisitStart(Params, frozen=True, kw_only=True):
     """A person begins to work at the machine; `name` when several share the account that asks."""
 
     name: Annotated[str, msgspec.Meta(max_length=60)] = ""
+
+
+# --- water ---
+
+
+class Pour(Params, frozen=True, kw_only=True):
+    """Give water. `press` names one press of one button: asked again, it is answered with what became of it.
+
+    `service`: a person's pour for a test or a calibration, which counts in no plan and costs nothing.
+    """
+
+    press: Id
+    outlet: Warmth = "normal"
+    ml: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+    means: Means = "free"
+    paid_fen: Annotated[int, msgspec.Meta(ge=0, le=10**8)] = 0
+    service: bool = False
+
+
+class Measured(Params, frozen=True, kw_only=True):
+    """What a person measured of one pour: weigh it, a gram is a millilitre."""
+
+    order: Id
+    ml: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+
+
+class Calibrate(Params, frozen=True, kw_only=True):
+    """Set the meter's factor by measured pours; `check` only says how far the meter is off."""
+
+    runs: Annotated[tuple[Measured, ...], msgspec.Meta(min_length=1, max_length=20)]
+    check: bool = False
+
+
+class FilterChange(Params, frozen=True, kw_only=True):
+    """A new cartridge was put into a position."""
+
+    position: Annotated[int, msgspec.Meta(ge=1, le=20)]

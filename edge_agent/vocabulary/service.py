@@ -20,14 +20,16 @@ from shared.messages import VisitRecorded
 from shared.seal import seal_visit
 
 # The words whose doing belongs into the record of a visit.
-ON_RECORD: Final = frozenset({"load", "count", "lock", "clear", "confirm_ledger", "test_aisle", "pour", "calibrate"})
+ON_RECORD: Final = frozenset(
+    {"load", "count", "lock", "clear", "confirm_ledger", "test_aisle", "pour", "calibrate", "change_filter"}
+)
 
 # What is listed of the outbox one by one; the counts cover what a long outage leaves.
 FACTS_LISTED: Final = 20
 FACTS_COUNTED: Final = 5_000
 
 # The words whose answers make one picture.
-PICTURED: Final = ("status", "aisles", "faults", "bus", "sensors")
+PICTURED: Final = ("status", "aisles", "water", "faults", "bus", "sensors")
 
 
 class ServiceWords:

@@ -45,6 +45,14 @@ MAY: list[tuple[str, set[str]]] = [
         {"edge_agent.vend", "edge_agent.devices.ports", "edge_agent.ledger", "edge_agent.errors", "shared"},
     ),
     (
+        r"edge_agent\.pour\.(transitions|flow|evenness|filters|plan|display)",
+        {"edge_agent.pour", "edge_agent.devices.ports", "shared"},
+    ),
+    (
+        r"edge_agent\.pour(\..*)?",
+        {"edge_agent.pour", "edge_agent.devices.ports", "edge_agent.ledger", "edge_agent.errors", "shared"},
+    ),
+    (
         r"edge_agent\.uplink(\..*)?",
         {
             "edge_agent.uplink",
@@ -98,7 +106,7 @@ MAY: list[tuple[str, set[str]]] = [
 # Pure layers: no clock, no loop, no file, no process, no randomness.
 PURE = (
     r"edge_agent\.wire(\..*)?|edge_agent\.(vend|pour)\.transitions|edge_agent\.vend\.aisles"
-    r"|edge_agent\.pour\.(flow|filters|plan)|cloud\.[a-z]+\.model|shared\.(messages|envelope|topics|quantities)"
+    r"|edge_agent\.pour\.(flow|evenness|filters|plan|display)|cloud\.[a-z]+\.model|shared\.(messages|envelope|topics|quantities)"
 )
 NOT_PURE = {"asyncio", "time", "os", "sqlite3", "threading", "socket", "subprocess", "random", "io", "pathlib"}
 
