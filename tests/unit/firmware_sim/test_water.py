@@ -46,6 +46,7 @@ def test_a_flash_ends_by_itself_and_the_valve_follows_late() -> None:
     assert opening["coil_off_ms"] - opening["began_ms"] == 5_000 - STEADY_OPEN_MS
     assert opening["shut_ms"] - opening["coil_off_ms"] == 300
     assert opening["through_ul"] == poured == opening["indicated_ul"]
+    assert opening["unasked_ul"] == 0, "what runs on while it shuts belongs to the pour"
     assert poured == pytest.approx(30_000 * (5_000 - STEADY_OPEN_MS + 300) / 1000, rel=0.035)
 
 
