@@ -132,6 +132,14 @@ class Work:
         if listed := list(rows):
             await self._connection.execute(self.upsert(table).on_conflict_do_nothing(), listed)
 
+    async def put(self, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Insert `rows`, or replace those whose key is there already."""
+        if listed := list(rows):
+            new = self.upsert(table)
+            keys = [column.name for column in table.primary_key]
+            changed = {column.name: new.excluded[column.name] for column in table.c if column.name not in keys}
+            await self._connection.execute(new.on_conflict_do_update(index_elements=keys, set_=changed), listed)
+
     async def run_sync(self, ask: Callable[[Connection], T]) -> T:
         """Let code that knows only SQLAlchemy's plain connection (Alembic) ask in this transaction."""
         return await self._connection.run_sync(ask)

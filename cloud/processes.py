@@ -25,6 +25,7 @@ from cloud import downlink, events, metrics
 from cloud.accounts.passwords import Passwords
 from cloud.accounts.people import all_tenants, first_administrator
 from cloud.app import build_app
+from cloud.audit import ledger_drift
 from cloud.database import Database
 from cloud.errors import FleetError
 from cloud.facades.dialect import Parts
@@ -32,10 +33,10 @@ from cloud.ingest import subscriber
 from cloud.machines.credentials import Credentials
 from cloud.migrations import is_current
 from cloud.orders import expire
-from cloud.orders.audit import ledger_drift
 from cloud.providers.broker_file import BrokerFile
 from cloud.settings import Settings, server_secret
 from cloud.watch import Watch
+from cloud.water import expire as water_expire
 from shared import mqtt
 from shared.clock import Clock, SystemClock
 
@@ -129,6 +130,7 @@ class Process:
         if self._roles.downlink:
             yield "downlink", self._downlink
             yield "deadlines", self._deadlines
+            yield "pour deadlines", self._pour_deadlines
             yield "tidying", self._tidy
             yield "audit", self._audit
 
@@ -144,8 +146,14 @@ class Process:
             await downlink.run(self._database, link)
 
     async def _deadlines(self) -> None:
+        await expire.run(self._database, self._write_off_policy())
+
+    async def _pour_deadlines(self) -> None:
+        await water_expire.run(self._database, self._write_off_policy())
+
+    def _write_off_policy(self) -> expire.WriteOffPolicy | None:
         after_ms, cap_fen = self._settings.write_off_after_ms, self._settings.write_off_cap_fen
-        await expire.run(self._database, expire.WriteOffPolicy(after_ms, cap_fen) if after_ms else None)
+        return expire.WriteOffPolicy(after_ms, cap_fen) if after_ms else None
 
     async def _tidy(self) -> None:
         while True:

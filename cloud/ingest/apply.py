@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from cloud.database import Work
 from cloud.events import Event
-from cloud.machines.model import Origin
+from cloud.machines.commands import note_answers
+from cloud.machines.credentials import Credentials
+from cloud.machines.model import Machine, Origin
 from cloud.machines.presence import Presence
 from cloud.orders import restock, settle
 from cloud.orders.books import Books
 from cloud.tickets.model import Condition
+from cloud.water import settle as water
+from cloud.water.pours import Pours
+from cloud.water.purifiers import Purifiers
 from shared.messages import (
     AisleLockChanged,
     CommandAnswered,
@@ -20,6 +26,11 @@ from shared.messages import (
     EpochBegan,
     Fact,
     FaultChanged,
+    FilterChanged,
+    FilterConditionChanged,
+    MeterCalibrated,
+    PourEnded,
+    PourRefused,
     ReadingsLost,
     ReviewClosed,
     SellingChanged,
@@ -29,7 +40,19 @@ from shared.messages import (
     VendDelivered,
     VendFailed,
     VendUnknown,
+    VisitRecorded,
+    WaterLeaked,
+    WaterQualityChanged,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """Whose rows a fact or a claim needs: what is None is not touched."""
+
+    order: str | None = None
+    aisle: str | None = None
+    pour: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +60,40 @@ class Scene:
     """What facts may change, open in one unit of work."""
 
     books: Books
+    pours: Pours
     presence: Presence
+    purifiers: Purifiers
+    machines: Mapping[str, Machine]
+    credentials: Credentials
     answers: list[tuple[Origin, CommandAnswered]] = field(default_factory=list)
+
+    @classmethod
+    async def open(
+        cls,
+        work: Work,
+        credentials: Credentials,
+        machines: Mapping[str, Machine],
+        touched: Iterable[tuple[Machine, Touched]],
+    ) -> Scene:
+        """Read and lock what is touched, and the states of those machines."""
+        needs = list(touched)
+        presence = Presence(work)
+        await presence.load((machine.tenant, machine.machine) for machine, _ in needs)
+        books = await Books.open(
+            work,
+            orders={(of.tenant, what.order) for of, what in needs if what.order is not None},
+            aisles={(of.tenant, of.machine, what.aisle) for of, what in needs if what.aisle is not None},
+        )
+        pours = await Pours.open(books, {(of.tenant, what.pour) for of, what in needs if what.pour is not None})
+        return cls(books, pours, presence, Purifiers(pours), machines, credentials)
+
+    async def write(self) -> None:
+        """Write everything, in the house's lock order."""
+        await self.presence.write()
+        await note_answers(self.books.work, self.answers)
+        await self.pours.write()
+        await self.purifiers.write()
+        await self.books.write()
 
 
 Use = Callable[[Scene, Origin, Any], None]
@@ -49,15 +104,17 @@ def apply(scene: Scene, origin: Origin, fact: Fact) -> None:
     APPLY[type(fact)](scene, origin, fact)
 
 
-def touches(fact: Fact) -> tuple[str | None, str | None]:
-    """The order and the aisle whose rows the fact needs."""
+def touches(fact: Fact) -> Touched:
+    """What the fact needs."""
     match fact:
         case VendDelivered() | VendFailed() | VendUnknown() | ReviewClosed():
-            return fact.order, fact.aisle
+            return Touched(order=fact.order, aisle=fact.aisle)
         case StockLoaded() | StockCounted():
-            return None, fact.aisle
+            return Touched(aisle=fact.aisle)
+        case PourEnded() | PourRefused():
+            return Touched(pour=fact.order)
         case _:
-            return None, None
+            return Touched()
 
 
 def _epoch_began(scene: Scene, origin: Origin, fact: EpochBegan) -> None:
@@ -134,6 +191,47 @@ def _config_reported(scene: Scene, origin: Origin, fact: ConfigReported) -> None
     _tell(scene, origin, "machine.config", {"version": fact.version, "refused": fact.refused})
 
 
+def _pour_ended(scene: Scene, origin: Origin, fact: PourEnded) -> None:
+    water.settle(scene.pours, origin, fact)
+
+
+def _pour_refused(scene: Scene, origin: Origin, fact: PourRefused) -> None:
+    water.refuse(scene.pours, origin, fact)
+
+
+def _water_leaked(scene: Scene, origin: Origin, fact: WaterLeaked) -> None:
+    scene.purifiers.leaked(origin, fact)
+    _tell(scene, origin, "machine.leak", {"leaked_ml": fact.leaked_ml})
+
+
+def _filter_changed(scene: Scene, origin: Origin, fact: FilterChanged) -> None:
+    scene.purifiers.filter_changed(origin, fact)
+    data = {"position": fact.position, "name": fact.name, "litres": fact.litres, "person": fact.person}
+    _tell(scene, origin, "machine.filter_changed", data)
+
+
+def _filter_condition_changed(scene: Scene, origin: Origin, fact: FilterConditionChanged) -> None:
+    scene.purifiers.filter_condition(origin, fact)
+    data = {"position": fact.position, "condition": fact.condition, "percent_left": fact.percent_left}
+    _tell(scene, origin, "machine.filter", data)
+
+
+def _water_quality_changed(scene: Scene, origin: Origin, fact: WaterQualityChanged) -> None:
+    scene.purifiers.quality(origin, fact)
+    data = {"fit": fact.fit, "tds_in_ppm": fact.tds_in_ppm, "tds_out_ppm": fact.tds_out_ppm, "reason": fact.reason}
+    _tell(scene, origin, "machine.water", data)
+
+
+def _meter_calibrated(scene: Scene, origin: Origin, fact: MeterCalibrated) -> None:
+    scene.purifiers.calibrated(origin, fact)
+    data = {"meter": fact.meter, "pulses_per_litre_milli": fact.pulses_per_litre_milli, "person": fact.person}
+    _tell(scene, origin, "machine.calibrated", data)
+
+
+def _visit_recorded(scene: Scene, origin: Origin, fact: VisitRecorded) -> None:
+    scene.purifiers.visited(origin, fact, scene.machines[origin.machine], scene.credentials)
+
+
 def _follow(scene: Scene, condition: Condition, active: bool, detail: str) -> None:
     if active:
         scene.books.desk.open(condition, detail)
@@ -161,4 +259,12 @@ APPLY: Mapping[type[Fact], Use] = {
     TemperatureBandChanged: _temperature_changed,
     SellingChanged: _selling_changed,
     ConfigReported: _config_reported,
+    PourEnded: _pour_ended,
+    PourRefused: _pour_refused,
+    WaterLeaked: _water_leaked,
+    FilterChanged: _filter_changed,
+    FilterConditionChanged: _filter_condition_changed,
+    WaterQualityChanged: _water_quality_changed,
+    MeterCalibrated: _meter_calibrated,
+    VisitRecorded: _visit_recorded,
 }

@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -30,7 +30,7 @@ from cloud.downlink import Outgoing
 from cloud.errors import FleetError
 from cloud.events import Event
 from cloud.ingest import store
-from cloud.ingest.apply import Scene, apply, touches
+from cloud.ingest.apply import Scene, Touched, apply, touches
 from cloud.ingest.dating import date
 from cloud.ingest.numbering import LinedUp, Stream, line_up
 from cloud.ingest.read import (
@@ -44,17 +44,15 @@ from cloud.ingest.read import (
     Unreadable,
     read,
 )
-from cloud.machines.commands import note_answers
 from cloud.machines.credentials import Credentials
 from cloud.machines.model import Machine, Origin
 from cloud.machines.planogram import resend_config
-from cloud.machines.presence import Presence
 from cloud.machines.register import machines_by_id
-from cloud.orders.books import Books
 from cloud.orders.grant import answer_claim
 from cloud.tickets.model import Condition
+from cloud.water.grant import answer_claim as answer_pour_claim
 from shared.ids import MachineId
-from shared.messages import Watermark, encode
+from shared.messages import Claim, Grant, Refusal, Watermark, encode
 from shared.topics import up
 
 log = logging.getLogger("cloud.ingest")
@@ -134,15 +132,11 @@ async def _settle(work: Work, *, credentials: Credentials, said: Sequence[Said])
     welcome = [one for one in said if _is_welcome(batch, one)]
     facts = [(_stream(batch, one.machine, one.envelope.epoch), one) for one in welcome if isinstance(one, FactSaid)]
     hellos = [(_stream(batch, one.machine, one.hello.epoch), one) for one in welcome if isinstance(one, HelloSaid)]
-    claims = [one for one in welcome if isinstance(one, ClaimSaid)]
 
     positions = await store.lock_streams(work, {stream for stream, _ in [*facts, *hellos]})
     waiting = await _waiting(work, {stream for stream, _ in facts})
     lined = line_up(positions, [*facts, *waiting])
-    presence = Presence(work)
-    await presence.load((machines[one.machine].tenant, one.machine) for one in welcome)
-    books = await _open_books(batch, lined, claims)
-    scene = Scene(books, presence)
+    scene = await Scene.open(work, credentials, machines, _touched(batch, lined, welcome))
 
     kept = await _apply_due(batch, scene, lined)
     await _compare_again(batch, lined, kept)
@@ -153,12 +147,10 @@ async def _settle(work: Work, *, credentials: Credentials, said: Sequence[Said])
     await store.advance_streams(work, {key: upto for key, upto in lined.applied.items() if upto != positions[key]})
     await _let_early_wait(work, lined, waiting)
     await _quarantine(batch)
-    await presence.write()
-    await note_answers(work, scene.answers)
     for condition, detail in batch.alarms:
-        books.desk.open(condition, detail)
-        books.announce(Event(condition.tenant, "machine.quarantine", condition.machine, {"reason": detail}))
-    await books.write()
+        scene.books.desk.open(condition, detail)
+        scene.books.announce(Event(condition.tenant, "machine.quarantine", condition.machine, {"reason": detail}))
+    await scene.write()
     await _answer_with_watermarks(batch, lined, {stream for stream, _ in [*facts, *hellos]})
     return batch
 
@@ -204,16 +196,14 @@ def _stream(batch: _Batch, machine: str, epoch: str) -> Stream:
     return batch.machines[machine].tenant, machine, epoch
 
 
-async def _open_books(batch: _Batch, lined: LinedUp, claims: Iterable[ClaimSaid]) -> Books:
-    orders = {(batch.machines[one.machine].tenant, one.claim.order) for one in claims}
-    aisles = set()
-    for (tenant, machine, _), one in lined.due:
-        order, aisle = (None, None) if one.fact is None else touches(one.fact)
-        if order is not None:
-            orders.add((tenant, order))
-        if aisle is not None:
-            aisles.add((tenant, machine, aisle))
-    return await Books.open(batch.work, orders=orders, aisles=aisles)
+def _touched(batch: _Batch, lined: LinedUp, welcome: Iterable[Said]) -> Iterator[tuple[Machine, Touched]]:
+    """What the messages of this batch need; the order of a claim may be one for goods or one for water."""
+    for one in welcome:
+        what = Touched(order=one.claim.order, pour=one.claim.order) if isinstance(one, ClaimSaid) else Touched()
+        yield batch.machines[one.machine], what
+    for _, due in lined.due:
+        if due.fact is not None:
+            yield batch.machines[due.machine], touches(due.fact)
 
 
 async def _apply_due(batch: _Batch, scene: Scene, lined: LinedUp) -> list[dict[str, Any]]:
@@ -288,8 +278,7 @@ async def _hear(batch: _Batch, scene: Scene, one: Said) -> None:
     scene.presence.seen(key)
     match one:
         case ClaimSaid():
-            answer = answer_claim(scene.books, batch.credentials, machine, one.claim)
-            batch.outgoing.append(Outgoing(machine.machine, "grant", encode(answer)))
+            batch.outgoing.append(Outgoing(machine.machine, "grant", encode(_answer(batch, scene, machine, one.claim))))
         case HelloSaid():
             scene.presence.hello(key, one.hello)
             scene.books.announce(Event(machine.tenant, "machine.hello", machine.machine, {"epoch": one.hello.epoch}))
@@ -297,6 +286,12 @@ async def _hear(batch: _Batch, scene: Scene, one: Said) -> None:
             batch.behind.append((machine, one.hello.config_version))
         case ReadingsSaid():
             scene.presence.measured(key, one.readings)
+
+
+def _answer(batch: _Batch, scene: Scene, machine: Machine, claim: Claim) -> Grant | Refusal:
+    if scene.pours.pour(machine.tenant, claim.order) is not None:
+        return answer_pour_claim(scene.pours, batch.credentials, machine, claim)
+    return answer_claim(scene.books, batch.credentials, machine, claim)
 
 
 def _condemn(batch: _Batch, one: Said, problem: str) -> None:

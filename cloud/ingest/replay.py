@@ -8,14 +8,13 @@ from cloud.ingest import store
 from cloud.ingest.apply import Scene, apply, touches
 from cloud.ingest.batch import kind_of
 from cloud.ingest.read import FactSaid, Incoming, read
-from cloud.machines.commands import note_answers
+from cloud.machines.credentials import Credentials
 from cloud.machines.model import Origin
-from cloud.machines.presence import Presence
-from cloud.orders.books import Books
+from cloud.machines.register import machine_of
 from shared.ids import MachineId
 
 
-async def replay(work: Work, tenant: str, item: str) -> str:
+async def replay(work: Work, credentials: Credentials, tenant: str, item: str) -> str:
     """Let a quarantined fact take effect now; answers its type. Its number has been counted before and stays.
 
     FleetError: not_found, conflict when it was replayed before, has no number, or still cannot be applied.
@@ -30,20 +29,12 @@ async def replay(work: Work, tenant: str, item: str) -> str:
         raise FleetError("conflict", f"it has no place in a stream: {kept.reason}", field="item")
     if said.fact is None:
         raise FleetError("conflict", said.problem, field="item")
-    order, aisle = touches(said.fact)
-    presence = Presence(work)
-    await presence.load([(tenant, said.machine)])
-    books = await Books.open(
-        work,
-        orders=[] if order is None else [(tenant, order)],
-        aisles=[] if aisle is None else [(tenant, said.machine, aisle)],
-    )
-    scene = Scene(books, presence)
+    machine = await machine_of(work, tenant, said.machine)
+    scene = await Scene.open(work, credentials, {said.machine: machine}, [(machine, touches(said.fact))])
     origin = Origin(tenant, MachineId(said.machine), kept.epoch, kept.seq, kept.received_ms)
     apply(scene, origin, said.fact)
+    order = getattr(said.fact, "order", None)
     await store.rename_fact(work, (tenant, said.machine, kept.epoch, kept.seq), kind_of(said), order)
     await store.note_replayed(work, tenant, item)
-    await presence.write()
-    await note_answers(work, scene.answers)
-    await books.write()
+    await scene.write()
     return kind_of(said)

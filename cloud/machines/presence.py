@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from cloud.database import Work
+from cloud.errors import FleetError
 from cloud.machines import store
-from cloud.machines.model import AisleLock, Fault, MachineState, Origin
+from cloud.machines.model import AisleLock, Fault, Machine, MachineState, Origin
+from cloud.machines.register import machine_of
 from shared.messages import (
     AisleLockChanged,
     ConfigReported,
@@ -123,6 +125,21 @@ async def state_of(work: Work, tenant: str, machine: str) -> MachineState:
     """How a machine is; one that never spoke is simply not online."""
     found = await store.find_states(work, [(tenant, machine)], lock=False)
     return found.get((tenant, machine)) or MachineState(tenant=tenant, machine=machine)
+
+
+async def expect_selling(work: Work, tenant: str, machine: str) -> Machine:
+    """The machine, if it can be expected to carry out an order now.
+
+    FleetError: not_found, unavailable when it is away or says that it does not sell.
+    """
+    found = await machine_of(work, tenant, machine)
+    state = await state_of(work, tenant, machine)
+    if not found.is_trusted or not state.is_present(work.now_ms):
+        raise FleetError("unavailable", f"machine {machine!r} is not online", field="machine")
+    if state.selling is False:
+        why = state.selling_reason or "no reason given"
+        raise FleetError("unavailable", f"machine {machine!r} does not sell now: {why}", field="machine")
+    return found
 
 
 async def aisle_is_locked(work: Work, tenant: str, machine: str, aisle: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, Table, Text, and_, bindparam, func, select, tuple_
@@ -151,30 +151,22 @@ async def find_states(work: Work, keys: Collection[MachineKey], *, lock: bool) -
 
 async def put_states(work: Work, states: Iterable[MachineState]) -> None:
     """Write the states of machines that this Work has locked, or is the first to write."""
-    await _put(work, machine_states, [row_of(state) for state in states])
+    await work.put(machine_states, [row_of(state) for state in states])
 
 
 async def put_faults(work: Work, changed: Iterable[Fault]) -> None:
     """Write faults as they are now."""
-    await _put(work, faults, [row_of(fault) for fault in changed])
+    await work.put(faults, [row_of(fault) for fault in changed])
 
 
 async def put_locks(work: Work, changed: Iterable[AisleLock]) -> None:
     """Write aisle locks as they are now."""
-    await _put(work, aisle_locks, [row_of(lock) for lock in changed])
+    await work.put(aisle_locks, [row_of(lock) for lock in changed])
 
 
 async def put_readings(work: Work, readings: Iterable[Mapping[str, Any]]) -> None:
     """Keep the newest value of each sensor."""
-    await _put(work, machine_readings, list(readings))
-
-
-async def _put(work: Work, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    if rows:
-        new = work.upsert(table)
-        keys = [column.name for column in table.primary_key]
-        changed = {column.name: new.excluded[column.name] for column in table.c if column.name not in keys}
-        await work.execute(new.on_conflict_do_update(index_elements=keys, set_=changed), rows)
+    await work.put(machine_readings, list(readings))
 
 
 async def is_locked(work: Work, tenant: str, machine: str, aisle: str) -> bool:

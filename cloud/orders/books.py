@@ -73,7 +73,11 @@ class Books:
 
     def withdraw_offer(self, order: Order) -> None:
         """The machine need not hear of this order any more."""
-        self._withdrawn.setdefault(order.tenant, set()).add(order.order)
+        self.withdraw(order.tenant, order.order)
+
+    def withdraw(self, tenant: str, reference: str) -> None:
+        """A machine need not hear any more of what was enqueued under `reference`."""
+        self._withdrawn.setdefault(tenant, set()).add(reference)
 
     def tell(self, order: Order, kind: str, **more: Any) -> None:
         """Let those who watch know."""

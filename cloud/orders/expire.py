@@ -20,7 +20,8 @@ from cloud.tickets.model import Condition
 BATCH_MAX = 200
 # How often we look: a buyer waits for the refund in front of the machine.
 LOOK_EVERY_MS = 1_000
-_DAY_MS = 24 * 3_600_000
+# The cap of the policy holds for any period of this length.
+CAP_PERIOD_MS = 24 * 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ async def write_off_due(work: Work, policy: WriteOffPolicy) -> int:
         order = books.require(tenant, key)
         where = (tenant, order.machine)
         if where not in spent:
-            spent[where] = await store.written_off_fen(work, *where, work.now_ms - _DAY_MS)
+            spent[where] = await store.written_off_fen(work, *where, work.now_ms - CAP_PERIOD_MS)
         if spent[where] + order.paid_fen > policy.cap_fen:
             detail = f"{order.order} has no outcome, and the day's {policy.cap_fen} fen are used up"
             books.desk.open(Condition(*where, "write_off_cap", "machine"), detail)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal, Protocol
 
 from cloud.machines.credentials import Credentials
 from cloud.machines.model import Machine
@@ -17,27 +18,84 @@ from shared.seal import seal_grant
 GRANT_MS = 10_000
 
 
-def answer_claim(books: Books, credentials: Credentials, machine: Machine, claim: Claim) -> Grant | Refusal:
-    """The answer to a claim, and the order's step from held to claimed; the order must be open in `books`.
+# What a claim is answered with: a first grant, the same grant again, a refund and void, void, or no.
+Verdict = Literal["grant", "again", "expire", "void", "no"]
 
-    A claim that is repeated with the same nonce is answered with the same grant. A void order can never start at the
-    machine again: it writes that down and reports the order failed, which refunds a claimed one.
+
+class Offered(Protocol):
+    """What can be claimed: an order, or a pour."""
+
+    @property
+    def machine(self) -> str:
+        """The machine that it is offered to."""
+
+    @property
+    def state(self) -> str:
+        """held, claimed, refunded, or something that is over."""
+
+    @property
+    def deadline_ms(self) -> int | None:
+        """When it goes back unless it is claimed."""
+
+    @property
+    def claimed_ms(self) -> int | None:
+        """When it was claimed."""
+
+    @property
+    def nonce(self) -> str | None:
+        """Of the claim."""
+
+    @property
+    def boot_id(self) -> str | None:
+        """Of the claim."""
+
+
+def judge(offered: Offered | None, machine: Machine, claim: Claim, now_ms: int) -> Verdict:
+    """What a claim is answered with. One that is repeated with the same nonce is answered with the same grant.
+
+    What is void can never start at the machine again: it writes that down and reports it, which refunds a claimed one.
     """
-    order = books.order(machine.tenant, claim.order)
-    if order is None or order.machine != machine.machine:
-        return Refusal(order=claim.order, nonce=claim.nonce, verdict="no")
-    match order.state:
-        case "held" if _in_time(order, books.work.now_ms):
-            return _grant(credentials, machine, _claim(books, order, claim))
+    if offered is None or offered.machine != machine.machine:
+        return "no"
+    match offered.state:
+        case "held" if offered.deadline_ms is not None and now_ms < offered.deadline_ms:
+            return "grant"
         case "held":
-            expire(books, order)
-            return Refusal(order=claim.order, nonce=claim.nonce, verdict="void")
-        case "claimed" if _is_same(order, claim) and _is_fresh(order, books.work.now_ms):
-            return _grant(credentials, machine, order)
+            return "expire"
+        case "claimed" if _is_same(offered, claim) and _is_fresh(offered, now_ms):
+            return "again"
         case "claimed" | "refunded":
-            return Refusal(order=claim.order, nonce=claim.nonce, verdict="void")
+            return "void"
         case _:
-            return Refusal(order=claim.order, nonce=claim.nonce, verdict="no")
+            return "no"
+
+
+def seal(credentials: Credentials, machine: Machine, claim: Claim, what: str) -> Grant:
+    """The grant of a claim, sealed for one aisle or outlet (`what`) of one machine."""
+    key = credentials.keys(machine.machine, machine.credential_version).mac_key
+    mac = seal_grant(
+        key, machine.machine, OrderId(claim.order), AisleId(what), Nonce(claim.nonce), BootId(claim.boot_id)
+    )
+    return Grant(order=claim.order, nonce=claim.nonce, boot_id=claim.boot_id, mac=mac)
+
+
+def refuse(claim: Claim, verdict: Verdict) -> Refusal:
+    """The answer to a claim that is not granted."""
+    return Refusal(order=claim.order, nonce=claim.nonce, verdict="no" if verdict == "no" else "void")
+
+
+def answer_claim(books: Books, credentials: Credentials, machine: Machine, claim: Claim) -> Grant | Refusal:
+    """The answer to a claim, and the order's step from held to claimed; the order must be open in `books`."""
+    order = books.order(machine.tenant, claim.order)
+    verdict = judge(order, machine, claim, books.work.now_ms)
+    if order is None or verdict in ("void", "no"):
+        return refuse(claim, verdict)
+    if verdict == "expire":
+        expire(books, order)
+        return refuse(claim, verdict)
+    if verdict == "grant":
+        _claim(books, order, claim)
+    return seal(credentials, machine, claim, order.aisle)
 
 
 def expire(books: Books, order: Order) -> None:
@@ -50,32 +108,17 @@ def expire(books: Books, order: Order) -> None:
     books.tell(expired, "order.expired")
 
 
-def _claim(books: Books, order: Order, claim: Claim) -> Order:
+def _claim(books: Books, order: Order, claim: Claim) -> None:
     claimed, _ = advance(order, "claim", books.work.now_ms)
     claimed = replace(claimed, claimed_ms=books.work.now_ms, nonce=claim.nonce, boot_id=claim.boot_id)
     books.put(claimed)
     books.withdraw_offer(claimed)
     books.tell(claimed, "order.claimed")
-    return claimed
 
 
-def _grant(credentials: Credentials, machine: Machine, order: Order) -> Grant:
-    assert order.nonce is not None
-    assert order.boot_id is not None
-    key = credentials.keys(machine.machine, machine.credential_version).mac_key
-    mac = seal_grant(
-        key, machine.machine, OrderId(order.order), AisleId(order.aisle), Nonce(order.nonce), BootId(order.boot_id)
-    )
-    return Grant(order=order.order, nonce=order.nonce, boot_id=order.boot_id, mac=mac)
+def _is_same(offered: Offered, claim: Claim) -> bool:
+    return (offered.nonce, offered.boot_id) == (claim.nonce, claim.boot_id)
 
 
-def _in_time(order: Order, now_ms: int) -> bool:
-    return order.deadline_ms is not None and now_ms < order.deadline_ms
-
-
-def _is_same(order: Order, claim: Claim) -> bool:
-    return (order.nonce, order.boot_id) == (claim.nonce, claim.boot_id)
-
-
-def _is_fresh(order: Order, now_ms: int) -> bool:
-    return order.claimed_ms is not None and now_ms - order.claimed_ms <= GRANT_MS
+def _is_fresh(offered: Offered, now_ms: int) -> bool:
+    return offered.claimed_ms is not None and now_ms - offered.claimed_ms <= GRANT_MS

@@ -9,8 +9,7 @@ from cloud import downlink
 from cloud.database import Work
 from cloud.errors import FleetError
 from cloud.machines.planogram import aisle_of, current_config
-from cloud.machines.presence import aisle_is_locked, state_of
-from cloud.machines.register import machine_of
+from cloud.machines.presence import aisle_is_locked, expect_selling
 from cloud.members.wallet import member_of, wallet_balance
 from cloud.orders import store
 from cloud.orders.books import Books
@@ -103,13 +102,7 @@ async def cancel(work: Work, tenant: str, order: str) -> Order:
 
 async def _open_aisle(work: Work, wanted: PlaceOrder) -> AisleConfig:
     """The aisle, if an item of it can be sold now."""
-    machine = await machine_of(work, wanted.tenant, wanted.machine)
-    state = await state_of(work, wanted.tenant, wanted.machine)
-    if not machine.is_trusted or not state.is_present(work.now_ms):
-        raise FleetError("unavailable", f"machine {wanted.machine!r} is not online", field="machine")
-    if state.selling is False:
-        why = state.selling_reason or "no reason given"
-        raise FleetError("unavailable", f"machine {wanted.machine!r} does not sell now: {why}", field="machine")
+    await expect_selling(work, wanted.tenant, wanted.machine)
     config = await current_config(work, wanted.tenant, wanted.machine)
     aisle = aisle_of(config, wanted.aisle)
     if aisle is None:

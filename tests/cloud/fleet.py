@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from cloud.audit import ledger_drift
 from cloud.catalog.goods import add_goods
 from cloud.database import Database, Work
 from cloud.downlink import Outgoing
@@ -15,7 +16,6 @@ from cloud.machines.credentials import Credentials
 from cloud.machines.planogram import put_config
 from cloud.machines.register import claim, register
 from cloud.members.wallet import join, top_up
-from cloud.orders.audit import ledger_drift
 from cloud.orders.place import PlaceOrder, place
 from shared.clock import ClockState, ManualClock
 from shared.envelope import Envelope, pack

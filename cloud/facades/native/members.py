@@ -6,13 +6,13 @@ from typing import Annotated
 
 from pydantic import Field
 
+from cloud import audit
 from cloud.accounts.model import Permission
 from cloud.facades.dialect import Call, Nothing, Operation, Wire
 from cloud.facades.native.shapes import Amount, Id, Name, Note, PageFilter, PageOf, Told, page_of
 from cloud.members import browse, wallet
 from cloud.members.model import Member
 from cloud.members.model import wallet as wallet_account
-from cloud.orders import audit
 
 Account = Annotated[str, Field(pattern=r"^[a-z_]{1,20}(:[A-Za-z0-9][A-Za-z0-9_-]{0,47})?$")]
 

@@ -79,7 +79,7 @@ async def quarantine_detail(call: Call[Nothing, Nothing]) -> QuarantinedTold:
 async def replay_quarantined(call: Call[Nothing, Nothing]) -> ReplayTold:
     """Let a fact take effect now, after its cause is repaired. 409 when it still cannot, or was replayed before."""
     item = call.path["item"]
-    return ReplayTold(item=item, kind=await replay(call.work, call.tenant, item))
+    return ReplayTold(item=item, kind=await replay(call.work, call.parts.credentials, call.tenant, item))
 
 
 P = Permission

@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from cloud.audit import ledger_drift
 from cloud.database import Database, Work
 from cloud.errors import FleetError
 from cloud.members.ledger import Ledger
@@ -22,7 +23,6 @@ from cloud.members.model import FUNDING, Posting, wallet
 from cloud.members.store import ledger_entries, ledger_postings
 from cloud.members.wallet import TOP_UP_MAX_FEN, join, top_up, wallet_balance
 from cloud.migrations import migrate
-from cloud.orders.audit import ledger_drift
 from cloud.orders.expire import expire_due
 from cloud.orders.place import DEADLINE_MS, cancel
 from cloud.orders.refund import refund

@@ -109,7 +109,7 @@ async def test_the_same_number_with_other_content_does_nothing_and_alarms(databa
     assert "forged_fact" in await open_ticket_codes(database)
     with pytest.raises(FleetError, match="no place"):
         async with database.work(tenant=TENANT) as work:
-            await replay(work, TENANT, item.item)
+            await replay(work, CREDENTIALS, TENANT, item.item)
 
 
 async def test_a_missing_number_stops_the_stream_and_is_asked_for(database: Database) -> None:
@@ -274,7 +274,7 @@ async def test_a_fact_of_a_newer_release_counts_and_is_replayed_later(database: 
     assert item.seq == device.seq - 1
     with pytest.raises(FleetError, match="coffee_brewed"):
         async with database.work(tenant=TENANT) as work:
-            await replay(work, TENANT, item.item)
+            await replay(work, CREDENTIALS, TENANT, item.item)
     await say(database, strange)
     assert len(await quarantined(database)) == 1  # a repeat of a known number, not a second item
     assert await on_hand(database) == 9
@@ -292,10 +292,10 @@ async def test_an_order_that_nobody_placed_is_kept_and_replayed_once_it_is_known
         await work.execute(text("UPDATE orders SET \"order\" = 'o-forgotten'"))
     assert order != "o-forgotten"
     async with database.work(tenant=TENANT) as work:
-        assert await replay(work, TENANT, item.item) == "vend_delivered"
+        assert await replay(work, CREDENTIALS, TENANT, item.item) == "vend_delivered"
     with pytest.raises(FleetError, match="replayed before"):
         async with database.work(tenant=TENANT) as work:
-            await replay(work, TENANT, item.item)
+            await replay(work, CREDENTIALS, TENANT, item.item)
     assert await on_hand(database) == 9
     async with database.look(tenant=TENANT) as work:
         row = await work.row(select(facts).where(facts.c.order == "o-forgotten"))
@@ -303,7 +303,7 @@ async def test_an_order_that_nobody_placed_is_kept_and_replayed_once_it_is_known
         assert row.kind == "vend_delivered"
     with pytest.raises(FleetError, match="no quarantined"):
         async with database.work(tenant="t2") as work:
-            await replay(work, "t2", item.item)
+            await replay(work, CREDENTIALS, "t2", item.item)
 
 
 async def test_what_the_database_refuses_is_found_and_the_others_go_on(on_postgres: Database) -> None:
