@@ -1,0 +1,185 @@
+"""What two dead slaves cost their neighbours: the way of an order to a valve, and the readings of the living.
+
+Five Modbus slaves share a line of 9600 baud: relays, a meter, three probes; the four that measure are read five times a
+second each. An order to open counts from the call of the driver until the first of its bytes has left at the other end
+of the pseudo terminal. The healthy line is measured first, then the same with two probes that answer nothing. The
+simulator runs in the bench's own loop, which counts against the driver in both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bench.row import Aim, Line, Row, percentile
+from bench.taps import Direction, Passing, SerialTap
+from edge_agent.devices.modbus_device import ModbusDevice
+from edge_agent.devices.profile_file import load_profile
+from edge_agent.devices.purifier import RelayValve
+from edge_agent.errors import BoardMisbehaved, BoardSilent, NeverSent
+from edge_agent.links.bus import Bus
+from firmware_sim.scenario import scenario_from
+from firmware_sim.testbench import bench
+from shared.clock import SystemClock
+
+BAUD = 9600
+READ_EVERY_MS = 200
+OPEN_MS = 200
+VALVE = 11
+# Name in the simulator, profile, slave; the last two are the ones that die.
+READ = (
+    ("pulse4", "pulse4", 12),
+    ("xy-md02", "xy-md02", 13),
+    ("ws102-tds", "ws102-tds", 14),
+    ("qdy30a-level", "qdy30a", 15),
+)
+DEAD = (14, 15)
+LIVING = (12, 13)
+
+# Orders come at odd moments, so that they meet every state of the line; about nine a second.
+BETWEEN_MS = (60, 160)
+# A slave is dead to the line after three silent requests of 200 ms.
+DYING_S_MAX = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many orders, each time."""
+
+    orders: int
+
+
+@dataclass(slots=True)
+class Seen:
+    """One line under load: how long each order took, and how many readings the living gave in how many seconds."""
+
+    took_ms: list[float] = field(default_factory=list)
+    unanswered: int = 0
+    readings: int = 0
+    lasted_s: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Readings of the living per second."""
+        return self.readings / self.lasted_s
+
+
+async def measure(size: Size) -> list[Line]:
+    """The same orders on a healthy line and on one with two dead of five."""
+    healthy, wounded = await _under_load(size, ()), await _under_load(size, DEAD)
+    added = percentile(wounded.took_ms, 0.99) - percentile(healthy.took_ms, 0.99)
+    return [
+        Line(
+            "order -> valve, two of five dead, p50",
+            percentile(wounded.took_ms, 0.5),
+            "ms",
+            percentile(healthy.took_ms, 0.5),
+            "the healthy line",
+        ),
+        Line(
+            "order -> valve, added by two dead, p99",
+            added,
+            "ms",
+            percentile(healthy.took_ms, 0.99),
+            "the healthy line, p99",
+            Aim("measured", "<=", 50),
+            f"{size.orders} orders; worst {max(wounded.took_ms):.0f} ms, healthy {max(healthy.took_ms):.0f} ms; "
+            f"{healthy.unanswered + wounded.unanswered} unanswered",
+        ),
+        Line(
+            "readings of the living, two of five dead",
+            wounded.rate,
+            "1/s",
+            healthy.rate,
+            "the healthy line",
+            Aim("ratio", ">=", 0.9),
+        ),
+    ]
+
+
+async def _under_load(size: Size, dead: tuple[int, ...]) -> Seen:
+    seen, left = Seen(), asyncio.Event()
+    rng = random.Random(1)
+
+    def passing(direction: Direction, data: bytes) -> None:
+        if direction == "up" and data[:2] == bytes((VALVE, 5)):
+            left.set()
+
+    async with _line(dead, passing) as bus:
+        clock = SystemClock()
+        devices = {slave: ModbusDevice(bus, load_profile(name), slave, clock, name=name) for _, name, slave in READ}
+        valve = RelayValve(ModbusDevice(bus, load_profile("waveshare-relay-8"), VALVE, clock, name="valve"))
+        async with asyncio.TaskGroup() as tasks:
+            readers = [tasks.create_task(_read(device, seen, slave in LIVING)) for slave, device in devices.items()]
+            await _until_dead(bus, dead)
+            seen.readings = 0
+            began = time.perf_counter()
+            for _ in range(size.orders):
+                await asyncio.sleep(rng.randint(*BETWEEN_MS) / 1000)
+                left.clear()
+                ordered = time.perf_counter()
+                order = tasks.create_task(_open(valve))
+                await left.wait()
+                seen.took_ms.append((time.perf_counter() - ordered) * 1000)
+                seen.unanswered += await order
+            seen.lasted_s = time.perf_counter() - began
+            for reader in readers:
+                reader.cancel()
+    return seen
+
+
+@asynccontextmanager
+async def _line(dead: tuple[int, ...], passing: Passing) -> AsyncIterator[Bus]:
+    devices = [
+        {"device": "waveshare-relay-8ch", "slave": VALVE},
+        *({"device": name, "slave": slave} for name, _, slave in READ),
+    ]
+    machine = {"name": "m", "port": "pty:board", "baud": BAUD, "modbus": devices}
+    with TemporaryDirectory(prefix="aisleflow-bench-") as folder:
+        scenario = scenario_from({"seed": 1, "machine": [machine]}, source="bench", folder=Path(folder))
+        async with bench(scenario) as sim:
+            for slave in dead:
+                await sim.control.fault("m", "dead", "on", board=slave)
+            with SerialTap(Path(folder) / "tapped", Path(sim.urls["m"]), passing):
+                async with Bus(str(Path(folder) / "tapped"), clock=SystemClock(), baud=BAUD, gap_ms=5) as bus:
+                    yield bus
+
+
+async def _open(valve: RelayValve) -> int:
+    """1 when the relays gave no answer, as happens when other programs keep the simulator from its time."""
+    try:
+        await valve.open_for(1, OPEN_MS)
+    except BoardSilent:
+        return 1
+    return 0
+
+
+async def _read(device: ModbusDevice, seen: Seen, counts: bool) -> None:
+    """Read the fast registers at a fixed rate; a read that takes longer than its turn loses the next one."""
+    fast = [register for register in device.profile.register if register.poll == "fast"]
+    due = time.perf_counter()
+    while True:
+        with suppress(BoardSilent, BoardMisbehaved, NeverSent):
+            await device.read(fast)
+            seen.readings += counts
+        now = time.perf_counter()
+        due = max(due + READ_EVERY_MS / 1000, now)
+        await asyncio.sleep(due - now)
+
+
+async def _until_dead(bus: Bus, dead: tuple[int, ...]) -> None:
+    async with asyncio.timeout(DYING_S_MAX):
+        while True:
+            slaves = bus.statistics().slaves
+            if len(slaves) >= len(READ) and all(slaves[slave].breaker != "closed" for slave in dead):
+                return
+            await asyncio.sleep(READ_EVERY_MS / 1000)
+
+
+ROW = Row("dead-slaves", measure, full=Size(orders=300), tiny=Size(orders=2))
