@@ -85,7 +85,7 @@ class ModbusDevice(_Table, frozen=True, kw_only=True):
 
     # What people call it; appears in messages and statistics.
     name: NotEmpty
-    # A shipped profile by name, or the path of a file.
+    # A shipped profile by name, or the path of a .toml file.
     profile: NotEmpty
     slave: Annotated[int, msgspec.Meta(ge=1, le=247)]
     role: Literal["valve", "meter", "tds_in", "tds_out", "level", "pressure", "temperature"]
@@ -166,6 +166,9 @@ def load(path: Path) -> Settings:
             raise TypeError(f"Expected a path, got {value!r}")
         return path.parent / value
 
+    for device in _tables_at(tree, "modbus.device"):
+        if str(device.get("profile")).endswith(".toml"):
+            device["profile"] = str(path.parent / str(device["profile"]))
     try:
         settings = msgspec.convert(tree, Settings, dec_hook=decode_path)
     except msgspec.ValidationError as error:
