@@ -49,9 +49,13 @@ def check_config(
 
 
 def store(conn: sqlite3.Connection, version: int, document: bytes, mac: str) -> None:
-    """Keep a checked configuration as the newest, and forget all but the last few."""
+    """Keep a checked configuration as the newest, and forget all but the last few.
+
+    A row of the same version is one that no longer passes its checks: the machine was claimed again, and its seal with
+    the former secret is worth nothing.
+    """
     conn.execute(
-        "INSERT INTO configs (version, document, mac, hash) VALUES (?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO configs (version, document, mac, hash) VALUES (?, ?, ?, ?)",
         (version, document, mac, hashlib.sha256(document).hexdigest()),
     )
     conn.execute(

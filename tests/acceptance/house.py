@@ -34,6 +34,9 @@ SPEED = 20.0
 DEADLINE_S = 60.0
 LOOK_EVERY_S = 0.02
 
+# What the cloud logs when its subscription stands; nothing outside shows it.
+INGEST_HEARS = "ingest: listening"
+
 # The product falls right after the start, so a jam comes before that and proves that nothing fell.
 EARLY_JAM = {"drop_angle": 20, "stop_timeout_ms": 8_000}
 # An idle board is asked often, because its seconds are short.
@@ -149,13 +152,14 @@ class House:
 
         await self.until(sells, f"{machine} sells")
 
-    async def until_told(self, machine: str = "vm-1") -> None:
-        """Wait until the cloud has confirmed every fact of a machine."""
+    async def until_told(self, machine: str = "vm-1", *, but: int = 0) -> None:
+        """Wait until the cloud has confirmed every fact of a machine, `but` so many."""
 
         async def told() -> bool:
-            return (await self.stage.panels[machine].ask("status"))["facts_waiting"] == 0
+            waiting: int = (await self.stage.panels[machine].ask("status"))["facts_waiting"]
+            return waiting <= but
 
-        await self.until(told, f"the cloud has every fact of {machine}")
+        await self.until(told, f"the cloud has the facts of {machine}")
 
     # --- the account ---
 
@@ -169,6 +173,32 @@ class House:
         account = await self.account()
         assert account.balances, "\n".join(account.lines())
         return account
+
+    # --- what dies ---
+
+    async def kill_broker(self) -> None:
+        """kill -9 and a new start on the same port; what it had in memory is gone."""
+        broker = self.stage.broker
+        await broker.process.kill()
+        await broker.process.start()
+        await broker.listening()
+
+    async def kill_cloud(self) -> None:
+        """kill -9 of API, ingest and downlink at once, and a new start."""
+        await self.stage.cloud.kill()
+        await self.start_cloud()
+
+    async def start_cloud(self) -> None:
+        """Start a dead cloud; returns once it hears machines again."""
+        log = self.stage.cloud.log
+        before = log.read_text().count(INGEST_HEARS)
+        await self.stage.cloud.start()
+        await self.stage.cloud.line("AisleFlow cloud: http")
+
+        async def hears() -> bool:
+            return log.read_text().count(INGEST_HEARS) > before
+
+        await self.until(hears, "the cloud hears machines")
 
     # --- the broker ---
 
