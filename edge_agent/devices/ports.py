@@ -175,7 +175,8 @@ class FlowMeter(Protocol):
     async def totaliser(self) -> Totaliser:
         """The count now, from an answer that belongs to this question, and that the meter can have reached.
 
-        Raises as `WaterValve` does; BoardMisbehaved when two readings in a row are impossible for a meter of its size.
+        Raises as `WaterValve` does; BoardMisbehaved when two readings contradict each other. Two that agree with each
+        other and not with what was counted before are returned: the meter was cleared or exchanged.
         """
 
 
