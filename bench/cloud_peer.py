@@ -45,7 +45,7 @@ VendEnd = VendDelivered | VendFailed | VendUnknown
 
 
 class CloudPeer:
-    """The cloud's side of one machine. Made by `cloud_peer`."""
+    """The cloud's side of one machine. Made by `cloud_peer`. A claim is granted after `grant_after_s`."""
 
     def __init__(self, link: mqtt.Connection, machine: MachineId, keys: MachineKeys) -> None:
         self._link = link
@@ -56,6 +56,7 @@ class CloudPeer:
         self._waiting: dict[str, asyncio.Future[Fact]] = {}
         self._selling = asyncio.Event()
         self.applied = 0
+        self.grant_after_s = 0.0
 
     async def equip(self, config: MachineConfig, stock: int) -> None:
         """Give the machine its planogram, put `stock` items into every aisle, and wait until it sells."""
@@ -140,7 +141,11 @@ class CloudPeer:
             Nonce(claim.nonce),
             BootId(claim.boot_id),
         )
-        self._say("grant", encode(Grant(order=claim.order, nonce=claim.nonce, boot_id=claim.boot_id, mac=mac)))
+        grant = Grant(order=claim.order, nonce=claim.nonce, boot_id=claim.boot_id, mac=mac)
+        if self.grant_after_s:
+            asyncio.get_running_loop().call_later(self.grant_after_s, self._say, "grant", encode(grant))
+        else:
+            self._say("grant", encode(grant))
 
     def _say(self, channel: topics.DownChannel, payload: bytes) -> None:
         self._link.publish_soon(topics.down(self._machine, channel), payload)

@@ -5,6 +5,10 @@ the bytes of RUN have been read at the other end of the agent's pseudo terminal.
 own delays are counted against the agent; the broker is not in it. The ledger is on tmpfs, so the disk is not in it
 either, but every commit and sync is made.
 
+A grant that comes at once finds the line in the quiet time after the last request (20 ms by default), which no software
+can shorten: that is the worst case, and the aim counts there. One that comes after a network's round trip shows the
+agent's own part.
+
 The bare parts are a process that reads TCP, commits one row with FULL sync, and writes a frame to a pseudo terminal.
 """
 
@@ -21,18 +25,19 @@ from bench.machine import MACHINE, agent, equipped, mosquitto, simulator
 from bench.row import Aim, Line, Row, percentile
 from bench.taps import BrokerTap, Direction, SerialTap
 from firmware_sim.demo.processes import START_WAIT_S, Failed, child, python
-from shared.messages import VendDelivered
 
 TMPFS = Path("/dev/shm")  # where Linux keeps one
 RUN_HEAD = bytes((1, 5))  # address and command
 GRANT_BYTES = 300  # about what a grant's PUBLISH has
+ROUND_TRIP_S = 0.05  # of a good cellular network; longer than the quiet time of the line
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many grants."""
+    """How many grants that come at once, and how many that come after a round trip."""
 
     grants: int
+    later: int
 
 
 @dataclass(slots=True)
@@ -65,10 +70,11 @@ async def measure(size: Size) -> list[Line]:
     """Sell one after the other, and set each grant against the RUN that it caused."""
     if not TMPFS.is_dir():
         raise Failed(f"{TMPFS} is missing: this row wants its ledger on tmpfs")
-    times, delivered = await _agent_times(size)
+    times, later = await _agent_times(size)
     bare = await _bare_times(size)
     limit_is = "TCP -> one commit -> port"
-    note = f"{len(times)} grants, {delivered} delivered; ledger on tmpfs; quiet time of the line (20 ms) included"
+    note = f"{len(times)} grants, intent committed, ledger on tmpfs; most of it is the line's quiet time (20 ms)"
+    after = f"grant -> RUN, granted after {ROUND_TRIP_S * 1000:.0f} ms"
     return [
         Line("grant -> RUN, p50", percentile(times, 0.5), "ms", percentile(bare, 0.5), limit_is),
         Line(
@@ -80,10 +86,13 @@ async def measure(size: Size) -> list[Line]:
             Aim("measured", "<=", 25),
             note,
         ),
+        Line(f"{after}, p50", percentile(later, 0.5), "ms", percentile(bare, 0.5), limit_is),
+        Line(f"{after}, p99", percentile(later, 0.99), "ms", percentile(bare, 0.99), limit_is),
     ]
 
 
-async def _agent_times(size: Size) -> tuple[list[float], int]:
+async def _agent_times(size: Size) -> tuple[list[float], list[float]]:
+    """Milliseconds of the grants that came at once, and of those that came later."""
     watch = Stopwatch()
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="aisleflow-bench-", dir=TMPFS)))
@@ -95,8 +104,12 @@ async def _agent_times(size: Size) -> tuple[list[float], int]:
             agent(folder, url=folder / "tapped", broker_port=tap.port, poll_ms=50)
         )
         cloud = await stack.enter_async_context(equipped(broker_port, keys))
-        ends = [await cloud.sell(number) for number in range(size.grants)]
-    return watch.took_ms, sum(isinstance(end, VendDelivered) for end in ends)
+        for number in range(size.grants):
+            await cloud.sell(number)
+        cloud.grant_after_s = ROUND_TRIP_S
+        for number in range(size.grants, size.grants + size.later):
+            await cloud.sell(number)
+    return watch.took_ms[: size.grants], watch.took_ms[size.grants :]
 
 
 async def _bare_times(size: Size) -> list[float]:
@@ -122,4 +135,4 @@ async def _bare_times(size: Size) -> list[float]:
     return watch.took_ms
 
 
-ROW = Row("grant", measure, full=Size(grants=300), tiny=Size(grants=2))
+ROW = Row("grant", measure, full=Size(grants=300, later=100), tiny=Size(grants=2, later=2))

@@ -28,7 +28,7 @@ from shared.ids import AisleId, GoodsId, MachineId, OrderId
 from shared.messages import Attempt, VendDelivered
 
 AISLES = 60
-TURNS = 10
+TURNS = 30
 
 Statement = tuple[str, tuple[Any, ...]]
 
