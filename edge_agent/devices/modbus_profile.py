@@ -182,7 +182,7 @@ class Meter(_Table, frozen=True, kw_only=True):
 
 
 class Relays(_Table, frozen=True, kw_only=True):
-    """What makes the device a relay board whose relays fall back by themselves."""
+    """What makes the device a relay board whose relays fall back by themselves. Addresses as they go over the wire."""
 
     count: Annotated[int, msgspec.Meta(ge=1, le=32)]
     # Address of relay 1: read with function 1, written with function 5; the others follow.

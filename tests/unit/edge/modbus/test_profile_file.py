@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,12 @@ def test_the_shipped_profiles_are_right() -> None:
 
 def test_the_schema_beside_them_is_the_format() -> None:
     assert json.loads(SCHEMA.read_text(encoding="utf-8")) == json.loads(json.dumps(profile_schema()))
+
+
+def test_the_example_of_the_guide_can_be_used(tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[4] / "docs" / "modbus-profiles.md").read_text(encoding="utf-8")
+    (example,) = [block for block in re.findall(r"```toml\n(.*?)```", guide, re.DOTALL) if block.startswith("name")]
+    assert findings(tmp_path, example) == []
 
 
 def test_a_good_file_has_no_findings(tmp_path: Path) -> None:
