@@ -25,13 +25,13 @@ from bench.fleet import TENANT, Device, open_fleet, vends_from_app, vends_from_b
 from bench.machine import mosquitto
 from bench.postgres import Postgres, postgres
 from bench.row import Aim, Line, Row
+from cloud.audit import ledger_drift
 from cloud.database import Database
 from cloud.ingest.batch import BATCH_MAX
 from cloud.ingest.read import Incoming
 from cloud.ingest.store import quarantine
 from cloud.machines.credentials import Credentials
 from cloud.migrations import migrate
-from cloud.orders.audit import ledger_drift
 from cloud.settings import server_secret
 from firmware_sim.demo.processes import Failed, child, python
 from shared import mqtt, topics
@@ -188,4 +188,4 @@ def _bare_sqlite(path: Path, size: Size) -> float:
         return size.vends / (time.perf_counter() - began_s)
 
 
-ROW = Row("settle", measure, full=Size(machines=20, vends=5_000), tiny=Size(machines=2, vends=20))
+ROW = Row("settle", measure, full=Size(machines=20, vends=3_000), tiny=Size(machines=2, vends=20))
