@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -37,28 +37,50 @@ async def put_config(
     temperature_high_tenths_c: int | None = None,
     expected_version: int | None = None,
 ) -> MachineConfig:
-    """Decide a new configuration and send it; answers it with its version.
+    """Decide a new planogram and send it; what else is configured stays. Answers the whole with its version."""
 
-    `expected_version` is the version that the caller has seen (0: none). FleetError: not_found, invalid (naming the
-    problem), conflict when somebody else was faster or the machine is not claimed.
+    def lay_out(before: MachineConfig) -> MachineConfig:
+        return msgspec.structs.replace(
+            before,
+            aisles=tuple(aisles),
+            drop_sensor=drop_sensor,
+            temperature_low_tenths_c=temperature_low_tenths_c,
+            temperature_high_tenths_c=temperature_high_tenths_c,
+        )
+
+    return await revise(
+        work, credentials, tenant, machine, lay_out, made_by, field="aisles", expected_version=expected_version
+    )
+
+
+async def revise(
+    work: Work,
+    credentials: Credentials,
+    tenant: str,
+    machine: str,
+    change: Callable[[MachineConfig], MachineConfig],
+    made_by: str,
+    *,
+    field: str,
+    expected_version: int | None = None,
+) -> MachineConfig:
+    """Decide the next version of a machine's configuration, `change` of the one before, and send it.
+
+    `expected_version` is the version that the caller has seen (0: none); `field` is what a problem is blamed on.
+    FleetError: not_found, invalid (naming the problem), conflict when somebody else was faster or the machine is not
+    claimed.
     """
     found = await machine_of(work, tenant, machine, lock=True)
-    before = await store.newest_config(work, tenant, machine)
-    version = 0 if before is None else int(before.version)
+    before = await current_config(work, tenant, machine)
+    version = 0 if before is None else before.version
     if expected_version is not None and expected_version != version:
         raise FleetError(
             "conflict", f"the configuration is at version {version}", field="version", data={"version": version}
         )
-    config = MachineConfig(
-        machine=machine,
-        version=version + 1,
-        aisles=tuple(aisles),
-        drop_sensor=drop_sensor,
-        temperature_low_tenths_c=temperature_low_tenths_c,
-        temperature_high_tenths_c=temperature_high_tenths_c,
-    )
+    changed = change(before or MachineConfig(machine=machine, version=1, aisles=()))
+    config = msgspec.structs.replace(changed, version=version + 1)
     if problems := config_problems(config):
-        raise FleetError("invalid", problems[0], field="aisles", data={"problems": problems})
+        raise FleetError("invalid", problems[0], field=field, data={"problems": problems})
     document = encode(config)
     await store.add_config(
         work,

@@ -9,7 +9,7 @@ import msgspec
 from cloud.database import Work
 from cloud.errors import FleetError
 from cloud.machines.credentials import Credentials
-from cloud.machines.planogram import aisle_of, current_config, put_config
+from cloud.machines.planogram import aisle_of, current_config, revise
 from shared.messages import MachineConfig
 
 
@@ -39,18 +39,14 @@ async def put_prices(
     for aisle in prices:
         if aisle_of(before, aisle) is None:
             raise FleetError("invalid", f"aisle {aisle!r} is not in the planogram", field=f"prices.{aisle}")
-    aisles = [
-        msgspec.structs.replace(aisle, price_fen=prices.get(aisle.aisle, aisle.price_fen)) for aisle in before.aisles
-    ]
-    return await put_config(
-        work,
-        credentials,
-        tenant,
-        machine,
-        aisles,
-        made_by,
-        drop_sensor=before.drop_sensor,
-        temperature_low_tenths_c=before.temperature_low_tenths_c,
-        temperature_high_tenths_c=before.temperature_high_tenths_c,
-        expected_version=expected_version,
+
+    def price(config: MachineConfig) -> MachineConfig:
+        aisles = (
+            msgspec.structs.replace(aisle, price_fen=prices.get(aisle.aisle, aisle.price_fen))
+            for aisle in config.aisles
+        )
+        return msgspec.structs.replace(config, aisles=tuple(aisles))
+
+    return await revise(
+        work, credentials, tenant, machine, price, made_by, field="prices", expected_version=expected_version
     )

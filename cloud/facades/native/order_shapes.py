@@ -142,14 +142,16 @@ def timeline_of(
     if order.ended_ms is not None:
         detail = {"reason": order.reason, "decided_by": order.decided_by, "written_off": order.written_off}
         moments.append(Happening(at_ms=order.ended_ms, what=order.state, detail=detail))
-    moments += [Happening(at_ms=fact.happened_ms, what=fact.kind, detail=_said(fact)) for fact in facts]
+    moments += [happening_of(fact) for fact in facts]
     moments += [Happening(at_ms=given.decided_ms, what="money_returned", detail=_given(given)) for given in refunds]
     moments += [Happening(at_ms=t.opened_ms, what="ticket_opened", detail={"ticket": t.ticket}) for t in tickets]
     return sorted(moments, key=lambda moment: moment.at_ms)
 
 
-def _said(fact: FactSeen) -> dict[str, Any]:
-    return {"machine": fact.machine, "epoch": fact.epoch, "seq": fact.seq, "reason": fact.body.get("reason")}
+def happening_of(fact: FactSeen) -> Happening:
+    """A machine said something."""
+    said = {"machine": fact.machine, "epoch": fact.epoch, "seq": fact.seq, "reason": fact.body.get("reason")}
+    return Happening(at_ms=fact.happened_ms, what=fact.kind, detail=said)
 
 
 def _given(given: RefundSeen) -> dict[str, Any]:

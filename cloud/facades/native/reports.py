@@ -38,11 +38,16 @@ class OutlookFilter(Filter):
 
 
 class SalesHourTold(Told):
-    """Sales that ended in the hour beginning at `hour_ms`; `revenue_fen` is net of later refunds of these sales."""
+    """Sales that ended in the hour beginning at `hour_ms`: goods (`delivered`, `refunded`) and water (`pours`).
+
+    `revenue_fen` is of both, net of later refunds of these sales.
+    """
 
     hour_ms: int
     delivered: int
     refunded: int
+    pours: int
+    poured_ml: int
     revenue_fen: int
 
 
@@ -68,6 +73,37 @@ class AisleAccountTold(Told):
     closing: int
 
 
+class WaterAccountTold(Told):
+    """Metered = sold + given + leaked + doubtful, in ml; doubtful waits for a person's decision."""
+
+    metered_ml: int
+    sold_ml: int
+    given_ml: int
+    leaked_ml: int
+    doubtful_ml: int
+
+
+class MachineAccountTold(Told):
+    """A machine's goods, aisle by aisle, and its water; the water of a machine without any is 0 throughout."""
+
+    items: list[AisleAccountTold]
+    water: WaterAccountTold
+
+
+class PlanAccountTold(Told):
+    """What flowed under one plan of one machine, in ml; `plan` is empty for pours outside any, such as a person's test.
+
+    sold: charged by the pour. given: free by the plan, or beyond what was asked for. doubtful: in review.
+    """
+
+    machine: str
+    plan: str
+    pours: int
+    sold_ml: int
+    given_ml: int
+    doubtful_ml: int
+
+
 async def sales_by_hour(call: Call[Nothing, SalesFilter]) -> All[SalesHourTold]:
     """Sales by the hour in which they ended; hours without any are left out."""
     query = call.query
@@ -81,16 +117,30 @@ async def days_to_empty(call: Call[Nothing, OutlookFilter]) -> All[OutlookTold]:
     return all_of(OutlookTold.model_validate, found)
 
 
-async def machine_account(call: Call[Nothing, PeriodFilter]) -> All[AisleAccountTold]:
-    """What every aisle of a machine had, got and gave in a period: the account that a count must agree with."""
+async def machine_account(call: Call[Nothing, PeriodFilter]) -> MachineAccountTold:
+    """What every aisle of a machine had, got and gave in a period, and where its water went.
+
+    A count of the aisles and a reading of the meter must agree with it.
+    """
     machine = (await machine_of(call.work, call.tenant, call.path["machine"])).machine
-    found = await reports.machine_account(call.work, call.tenant, machine, call.query.from_ms, call.query.before_ms)
-    return all_of(AisleAccountTold.model_validate, found)
+    period = (call.query.from_ms, call.query.before_ms)
+    aisles = await reports.machine_account(call.work, call.tenant, machine, *period)
+    water = await reports.water_account(call.work, call.tenant, machine, *period)
+    return MachineAccountTold(
+        items=[AisleAccountTold.model_validate(aisle) for aisle in aisles], water=WaterAccountTold.model_validate(water)
+    )
+
+
+async def water_by_plan(call: Call[Nothing, PeriodFilter]) -> All[PlanAccountTold]:
+    """Litres by machine and plan in a period."""
+    found = await reports.water_by_plan(call.work, call.tenant, call.query.from_ms, call.query.before_ms)
+    return all_of(PlanAccountTold.model_validate, found)
 
 
 P = Permission
 OPERATIONS = (
     Operation("GET", "/reports/sales-by-hour", P.REPORTS_READ, sales_by_hour),
     Operation("GET", "/reports/days-to-empty", P.REPORTS_READ, days_to_empty),
+    Operation("GET", "/reports/water-by-plan", P.REPORTS_READ, water_by_plan),
     Operation("GET", "/machines/{machine}/account", P.REPORTS_READ, machine_account),
 )

@@ -6,7 +6,18 @@ from fastapi.security import HTTPBearer
 from starlette.requests import Request
 
 from cloud.facades.dialect import Dialect
-from cloud.facades.native import accounts, catalog, events, machines, members, orders, quarantine, reports, tickets
+from cloud.facades.native import (
+    accounts,
+    catalog,
+    events,
+    machines,
+    members,
+    orders,
+    quarantine,
+    reports,
+    tickets,
+    water,
+)
 from cloud.facades.native.problems import declared, tell
 
 
@@ -25,6 +36,7 @@ NATIVE = Dialect(
         *catalog.OPERATIONS,
         *members.OPERATIONS,
         *orders.OPERATIONS,
+        *water.OPERATIONS,
         *tickets.OPERATIONS,
         *quarantine.OPERATIONS,
         *reports.OPERATIONS,

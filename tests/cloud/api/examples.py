@@ -27,6 +27,8 @@ def examples(own: Business) -> dict[str, Example]:
     machine, spare = {"machine": own.machine}, {"machine": own.spare}
     aisle = {"machine": own.machine, "aisle": "a1"}
     order, goods, member = {"order": own.order}, {"goods": own.goods}, {"member": own.member}
+    purifier, pour = {"machine": own.purifier}, {"order": own.pour}
+    cold = {"warmth": "cold", "relay": 2, "price_fen_per_litre": 60}
     a1 = {"aisle": "a1", "board": 1, "motor": 0, "goods": own.goods, "price_fen": 400, "capacity": 10}
     return {
         "logout": Example(),
@@ -86,6 +88,22 @@ def examples(own: Business) -> dict[str, Example]:
         "sales_by_hour": Example(query=PERIOD),
         "days_to_empty": Example(),
         "machine_account": Example(machine, query=PERIOD),
+        "get_purifier": Example(purifier),
+        "put_purifier": Example(purifier, {"version": 1, "outlets": [cold], "plan": {"plan": "free", "mode": "sale"}}),
+        "water_condition": Example(purifier),
+        "list_flows": Example(purifier),
+        "list_filter_changes": Example(purifier),
+        "list_calibrations": Example(purifier),
+        "list_visits": Example(),
+        "order_pour": Example(
+            body={"member": own.member, "machine": own.purifier, "outlet": "cold", "asked_ml": 500}, headers=KEY
+        ),
+        "list_pours": Example(),
+        "pour_detail": Example(pour),
+        "cancel_pour": Example(pour),
+        # Held and not in review, which only a caller who may decide gets to know.
+        "decide_pour": Example(pour, {"poured_ml": 400, "reason": "seen on camera"}, status=409),
+        "water_by_plan": Example(query=PERIOD),
         "list_quarantine": Example(),
         "list_unclaimed": Example(),
         "quarantine_detail": Example({"item": own.item}),

@@ -88,7 +88,8 @@ async def test_tenants_do_not_see_each_other(client: httpx2.AsyncClient, acme: B
 
 
 def belongings(own: Business) -> set[str]:
-    return {own.machine, own.spare, own.goods, own.member, own.order, own.ticket, own.viewer, own.item}
+    things = {own.machine, own.spare, own.goods, own.member, own.order, own.ticket, own.viewer, own.item}
+    return things | {own.purifier, own.pour}
 
 
 def asked_with(example: Example) -> set[str]:

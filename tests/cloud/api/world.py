@@ -27,9 +27,13 @@ from cloud.tickets.browse import list_tickets
 from cloud.tickets.desk import TicketDesk
 from cloud.tickets.model import Condition
 from cloud.watch import Watch
+from cloud.water.model import Pour
+from cloud.water.place import PlacePour, place_pour
+from cloud.water.purifier import put_purifier
 from shared.ids import MachineId
 from shared.messages import AisleConfig
 from shared.topics import up
+from shared.water import Outlet, PurifierConfig, ServicePlan
 
 SERVER_SECRET = bytes(range(32))
 HOUR_MS = 3_600_000
@@ -47,7 +51,9 @@ class Business:
     tokens: dict[Role, str] = field(repr=False)
     temporary: str = field(repr=False)
     viewer: str
+    purifier: str
     order: str
+    pour: str
     ticket: str
     item: str
 
@@ -72,6 +78,7 @@ async def open_business(database: Database, tenant: str) -> Business:
         temporary = await sign_up(work, tenant, "newcomer", "owner", temporary=True)
     async with database.work(tenant=tenant) as work:
         order, ticket = await _fill(work, tenant)
+        pour = await _pour(work, tenant)
     return Business(
         tenant=tenant,
         machine=f"m-{tenant}",
@@ -81,7 +88,9 @@ async def open_business(database: Database, tenant: str) -> Business:
         tokens=tokens,
         temporary=temporary,
         viewer=f"u-{tenant}-viewer",
+        purifier=f"tap-{tenant}",
         order=order.order,
+        pour=pour.order,
         ticket=ticket,
         item=f"q-{tenant}",
     )
@@ -118,3 +127,23 @@ async def _fill(work: Work, tenant: str) -> tuple[Order, str]:
     await add_quarantined(work, [kept])
     ticket = (await list_tickets(work, tenant, Ask(), machine=machine)).items[0]
     return order, ticket.ticket
+
+
+async def _pour(work: Work, tenant: str) -> Pour:
+    """A purifier, and a litre of cold water that is ordered from it."""
+    credentials, machine = Credentials(SERVER_SECRET), f"tap-{tenant}"
+    await register(work, tenant, "In the lobby", machine=machine)
+    await claim(work, credentials, tenant, machine)
+    outlets = (Outlet(warmth="normal", relay=1), Outlet(warmth="cold", relay=2, price_fen_per_litre=50))
+    purifier = PurifierConfig(outlets=outlets, plan=ServicePlan(plan=f"plan-{tenant}", mode="vending"))
+    await put_purifier(work, credentials, tenant, machine, purifier, "setup")
+    await put_states(work, [MachineState(tenant=tenant, machine=machine, online=True, last_seen_ms=work.now_ms)])
+    wanted = PlacePour(
+        tenant=tenant,
+        member=f"ann-{tenant}",
+        machine=machine,
+        outlet="cold",
+        asked_ml=1_000,
+        idempotency_key="the-first-pour",
+    )
+    return await place_pour(work, wanted)
