@@ -1,9 +1,9 @@
 """Was it water all the time? A pump gives one pace; air in the meter and a leak behind it give another for a while.
 
 The pour is cut into windows of at least `WINDOW_COUNTS` counts and `WINDOW_MS`. When the paces of two windows differ by
-more than water does, nobody can say which of them was what the buyer got. A pause (the valve fell shut, the line was
-silent) ends a window and says nothing. Air comes in the first moments and may be over before a window is: it shows as
-more counts in the head of the pour than the pace of the rest explains.
+more than water does, nobody can say which of them was what the buyer got. A pause (the valve fell shut) ends a window
+and says nothing; readings that are missing are no pause. Air comes in the first moments and may be over before a window
+is: it shows as more counts in the head of the pour than the pace of the rest explains.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ UNEVEN_PERCENT: Final = 20
 PAUSE_MS: Final = 700
 # The first moments of a pour: air in a hose of a metre is out by then.
 HEAD_MS: Final = 3_000
-# What air may fake before somebody looks at it: one percent of the pour, but not less than a count or two can lie.
-AIR_PERCENT: Final = 1
-AIR_COUNTS_MIN: Final = 3
+# What air may fake before somebody looks at it: half a percent of the pour, but not less than two counts, by which the
+# head of a pour is uncertain anyway.
+AIR_PERMILLE: Final = 5
+AIR_COUNTS_MIN: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Evenness:
     head: Point | None = None
     slowest: int | None = None
     fastest: int | None = None
+    resting: bool = False
     paused: bool = False
 
     def take(self, now: Point) -> Evenness:
@@ -51,9 +53,9 @@ class Evenness:
         if last is None or self.window is None:
             return replace(self, window=now, last=now)
         if now.counts == last.counts:
-            return self
-        if now.mono_ms - last.mono_ms > PAUSE_MS:
-            return replace(self, window=now, last=now, paused=self.paused or last.counts > 0)
+            return replace(self, resting=True) if now.mono_ms - last.mono_ms > PAUSE_MS else self
+        if self.resting:
+            return replace(self, window=now, last=now, resting=False, paused=self.paused or last.counts > 0)
         head = self.head
         if head is None and now.mono_ms - self.opened_ms >= HEAD_MS:
             head = now
@@ -84,7 +86,7 @@ class Evenness:
             return False
         pace = _pace(last.counts - head.counts, last.mono_ms - head.mono_ms)
         explained = pace * (head.mono_ms - self.opened_ms) // 3_600_000
-        return head.counts - explained > max(AIR_COUNTS_MIN, last.counts * AIR_PERCENT // 100)
+        return head.counts - explained > max(AIR_COUNTS_MIN, last.counts * AIR_PERMILLE // 1000)
 
 
 def _pace(counts: int, elapsed_ms: int) -> int:

@@ -1,0 +1,242 @@
+"""The simulator's water model behind the agent's own interfaces, in simulated time: no line, no bus, no waiting.
+
+A driver call takes some tens of milliseconds, as on a line at 9600 baud, and may fail in the ways of a line: the
+request never leaves, or it arrives and its answer is lost, or the device is silent for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edge_agent.devices.ports import Purifier, Totaliser, WaterReading
+from edge_agent.errors import BoardSilent, PortClosed
+from edge_agent.ledger.database import LedgerDatabase
+from edge_agent.ledger.pours import PourTerms
+from edge_agent.pour.session import Pouring
+from firmware_sim.faults import Faults
+from firmware_sim.timeline import Event, Timeline
+from firmware_sim.valve import OutletPlan
+from firmware_sim.water import Plumbing, Water
+from shared.clock import ManualClock
+from shared.ids import OrderId, parse_machine_id
+from shared.messages import PourEnded
+from shared.water import FilterSpec, Outlet, PurifierConfig, ServicePlan, WaterLimits
+
+MACHINE = parse_machine_id("wp-1")
+RELAY = 1
+COUNTER_MODULUS = 2**32
+# A question and its answer at 9600 baud.
+TURN_MS = (15, 45)
+# How long the driver waits for an answer.
+PATIENCE_MS = 250
+PRICE_FEN_PER_LITRE = 50
+
+
+class TimelineClock(ManualClock):
+    """The agent's clock is the simulation's: waiting turns the model."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        super().__init__()
+        self._timeline = timeline
+
+    async def sleep_ms(self, duration_ms: int) -> None:
+        self.pass_ms(max(1, duration_ms))
+        await asyncio.sleep(0)
+
+    def pass_ms(self, duration_ms: int) -> None:
+        """Let time go by in the model and on the clock."""
+        self._timeline.run_until(self._timeline.now_ms + duration_ms)
+        self.advance(duration_ms)
+
+
+@dataclass
+class Line:
+    """One device's line: silent from time to time. `silent_until_ms` in the model's time."""
+
+    clock: TimelineClock
+    timeline: Timeline
+    dice: random.Random
+    silent_until_ms: int = -1
+    loses: float = 0.0  # the chance of a request or its answer to be lost
+
+    async def ask(self, name: str) -> bool:
+        """Whether the device hears this request but its answer is lost; raises when it does not hear it."""
+        await self.clock.sleep_ms(self.dice.randint(*TURN_MS))
+        if self.timeline.now_ms < self.silent_until_ms:
+            self.clock.pass_ms(PATIENCE_MS)
+            raise BoardSilent("device", name, PATIENCE_MS)
+        if self.dice.random() < self.loses:
+            match self.dice.randrange(3):
+                case 0:
+                    raise PortClosed("line", "unplugged")
+                case 1:
+                    self.clock.pass_ms(PATIENCE_MS)
+                    raise BoardSilent("device", name, PATIENCE_MS)
+                case _:
+                    return True
+        return False
+
+    def lose(self, name: str) -> None:
+        """The answer to a request that was heard does not come."""
+        self.clock.pass_ms(PATIENCE_MS)
+        raise BoardSilent("device", name, PATIENCE_MS)
+
+
+@dataclass
+class ModelValve:
+    """A relay board whose relays fall back by their own timers."""
+
+    water: Water
+    line: Line
+    timers: dict[int, Event] = field(default_factory=dict)
+    opened: int = 0
+
+    async def open_for(self, relay: int, limit_ms: int) -> None:
+        lost = await self.line.ask("open")
+        self.opened += 1
+        self._forget(relay)
+        self.water.relay(relay, closed=True)
+        self.timers[relay] = self.line.timeline.after(limit_ms // 100 * 100, lambda: self.fall(relay))
+        if lost:
+            self.line.lose("open")
+
+    async def shut(self, relay: int) -> None:
+        lost = await self.line.ask("shut")
+        self.fall(relay)
+        if lost:
+            self.line.lose("shut")
+
+    async def shut_all(self) -> None:
+        await self.shut(RELAY)
+
+    async def is_open(self, relay: int) -> bool:
+        await self.line.ask("look")
+        return self.water.valves[relay].coil_on
+
+    def fall(self, relay: int) -> None:
+        """The relay falls: told to, by its timer, or because the board restarts."""
+        self._forget(relay)
+        self.water.relay(relay, closed=False)
+
+    def _forget(self, relay: int) -> None:
+        if (timer := self.timers.pop(relay, None)) is not None:
+            timer.cancel()
+
+
+@dataclass
+class ModelMeter:
+    """A pulse counter of 450 to the litre."""
+
+    water: Water
+    line: Line
+    opening: int = 123_456
+    meter: str = "flow"
+    pulses_per_litre_milli: int = 450_000
+    cleared_at: int = 0
+
+    async def totaliser(self) -> Totaliser:
+        if await self.line.ask("count"):
+            self.line.lose("count")
+        self.water.settle()
+        count = (self.opening + self.water.pulses - self.cleared_at) % COUNTER_MODULUS
+        return Totaliser(count, COUNTER_MODULUS, self.line.clock.mono_ms())
+
+    def clear(self) -> None:
+        """The counter starts again from nothing."""
+        self.water.settle()
+        self.opening, self.cleared_at = 0, self.water.pulses
+
+
+@dataclass
+class ModelSensors:
+    """Probes of pressure, level and dissolved solids."""
+
+    water: Water
+    line: Line
+
+    async def read(self) -> WaterReading:
+        if await self.line.ask("probes"):
+            return WaterReading()
+        self.water.settle()
+        return WaterReading(
+            tds_in_ppm=round(self.water.feed_tds_ppm),
+            tds_out_ppm=round(self.water.tds_ppm),
+            pressure_kpa=round(self.water.pressure_kpa),
+            level_mm=round(self.water.level_mm),
+            temperature_tenths_c=200,
+        )
+
+
+CONFIG = PurifierConfig(
+    outlets=(Outlet(warmth="normal", relay=RELAY, price_fen_per_litre=PRICE_FEN_PER_LITRE),),
+    plan=ServicePlan(plan="shop", mode="vending"),
+    filters=(FilterSpec(position=1, name="PPC", lifetime_hours=4320, worklife_hours=540),),
+    limits=WaterLimits(),
+)
+
+
+class Basin:
+    """A purifier of the simulator and the agent's pouring on it."""
+
+    def __init__(self, ledger: LedgerDatabase, clock: TimelineClock, timeline: Timeline, seed: int, **plumbing: Any):
+        """`plumbing` sets fields of `water.Plumbing`."""
+        self.dice = random.Random(seed)
+        self.timeline, self.clock, self.ledger = timeline, clock, ledger
+        self.faults = Faults(timeline, self.dice)
+        outlet = plumbing.pop("outlet", OutletPlan(relay=RELAY))
+        plan = Plumbing(outlets=(outlet,), tank_opening_ml=20_000, permeate_ml_per_s=40.0, **plumbing)
+        self.water = Water(plan, timeline, self.faults, self.dice, board=1)
+        self.faults.changed = lambda _: self.water.fault_changed()
+        lines = [Line(clock, timeline, self.dice) for _ in range(3)]
+        self.valve = ModelValve(self.water, lines[0])
+        self.meter = ModelMeter(self.water, lines[1])
+        self.sensors = ModelSensors(self.water, lines[2])
+        self.purifier = Purifier(self.valve, self.meter, self.sensors)
+        self.pouring = Pouring(purifier=self.purifier, ledger=ledger, clock=clock)
+        self._orders = 0
+
+    def terms(self, asked_ml: int) -> PourTerms:
+        """The next order, paid by coin."""
+        self._orders += 1
+        hold = -(-asked_ml * PRICE_FEN_PER_LITRE // 1000)
+        return PourTerms(
+            order=OrderId(f"w{self._orders}"),
+            outlet="normal",
+            source="button",
+            means="coin",
+            asked_ml=asked_ml,
+            price_fen_per_litre=PRICE_FEN_PER_LITRE,
+            hold_fen=hold,
+            paid_fen=hold,
+            config_version=1,
+            plan="shop",
+        )
+
+    async def pour(self, asked_ml: int, config: PurifierConfig = CONFIG) -> PourEnded:
+        """One pour from the look at the meter to the committed fact."""
+        ready = await self.pouring.make_ready(config, config.outlets[0])
+        not_after = self.clock.mono_ms() + 10_000
+        return await self.pouring.pour(self.terms(asked_ml), ready, not_after_mono_ms=not_after)
+
+    def given_ml(self) -> float:
+        """What has come out of the outlet since the beginning."""
+        self.water.settle()
+        return self.water.valves[RELAY].through_ul / 1000
+
+    def rest(self) -> None:
+        """Mend everything and let the tank fill."""
+        self.faults.clear()
+        for line in (self.valve.line, self.meter.line, self.sensors.line):
+            line.silent_until_ms, line.loses = -1, 0.0
+        self.clock.pass_ms(120_000)
+
+
+async def open_ledger(folder: Path, clock: TimelineClock) -> LedgerDatabase:
+    """A new ledger in `folder`."""
+    return await LedgerDatabase.open(
+        folder / "ledger.sqlite", machine=MACHINE, clock=clock, software="test", reserve_bytes=65_536
+    )

@@ -1,0 +1,17 @@
+"""A basin per test."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from firmware_sim.timeline import Timeline
+from tests.integration.pour.basin import Basin, TimelineClock, open_ledger
+
+
+@pytest.fixture
+async def basin(tmp_path: Path) -> AsyncIterator[Basin]:
+    timeline = Timeline()
+    clock = TimelineClock(timeline)
+    async with await open_ledger(tmp_path, clock) as ledger:
+        yield Basin(ledger, clock, timeline, seed=7)
