@@ -1,0 +1,63 @@
+"""Can the broker be reached, and does TLS trust it? No login: a second client of that name would end the first."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+from edge_agent.settings import Uplink
+from edge_agent.technician.speech import Speech
+from shared.clock import Clock
+
+State = Literal["ok", "warn", "bad", "unknown"]
+Found = tuple[str, State, str, str]
+
+# A mobile network at its worst; what takes longer does not serve a vend either.
+REACH_TIMEOUT_S: Final = 8.0
+# A month is time enough to renew a certificate.
+CERTIFICATE_WARN_DAYS: Final = 30
+DAY_MS: Final = 24 * 3_600_000
+
+
+async def reach(uplink: Uplink, clock: Clock, say: Speech) -> Sequence[Found]:
+    """Open a connection as the agent would, up to the handshake."""
+    where = f"{uplink.host}:{uplink.port}"
+    try:
+        context = ssl.create_default_context(cafile=uplink.ca_file) if uplink.tls else None
+    except OSError as error:  # ssl.SSLError is one: a file that holds no certificate
+        fix = say("put the broker's ca.crt there, or leave ca_file out for a public certificate")
+        return [("tls", "bad", f"{uplink.ca_file}: {error.strerror or error}", fix)]
+    try:
+        async with asyncio.timeout(REACH_TIMEOUT_S):
+            _, writer = await asyncio.open_connection(uplink.host, uplink.port, ssl=context)
+    except ssl.SSLCertVerificationError as error:
+        fix = say("is the clock right, is ca_file the broker's, does the certificate name this host?")
+        return [("broker", "ok", where, ""), ("tls", "bad", error.verify_message, fix)]
+    except ssl.SSLError as error:
+        fix = say("something else listens at this port: look at uplink.port and uplink.tls")
+        return [("broker", "ok", where, ""), ("tls", "bad", str(error.reason), fix)]
+    except (OSError, TimeoutError) as error:
+        reason = say("no answer") if isinstance(error, TimeoutError) else (error.strerror or str(error))
+        fix = say("is there a network (ip route, ping), is the name right (getent hosts), is the port open outwards?")
+        return [("broker", "bad", f"{where}: {reason}", fix)]
+    try:
+        certificate: dict[str, Any] | None = writer.get_extra_info("peercert")
+    finally:
+        writer.close()
+    found: list[Found] = [("broker", "ok", where, "")]
+    if certificate:
+        found.append(_certificate(certificate, clock, say))
+    elif not uplink.tls:
+        found.append(("tls", "ok", say("not used: the broker is on this computer"), ""))
+    return found
+
+
+def _certificate(certificate: dict[str, Any], clock: Clock, say: Speech) -> Found:
+    ends_ms = int(ssl.cert_time_to_seconds(certificate["notAfter"]) * 1000)
+    days = (ends_ms - clock.wall_ms()) // DAY_MS
+    detail = say("the certificate is good for {days} days", days=days)
+    if days < CERTIFICATE_WARN_DAYS:
+        return ("tls", "warn", detail, say("tell the operator to renew it"))
+    return ("tls", "ok", detail, "")

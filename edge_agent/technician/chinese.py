@@ -1,0 +1,517 @@
+"""The words of the command in Chinese, and of the protocols in both languages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+# Every sentence that the command says, by its English.
+SENTENCES: Final[Mapping[str, str]] = {
+    # the command line
+    "What a technician asks of a machine, beside it and without a network.": "维护人员在机器旁使用的命令，无需网络。",
+    "exit codes: 0 done, 1 refused or failed, 2 wrong usage, 69 no agent, 78 wrong settings, 130 interrupted": (
+        "退出码：0 完成，1 被拒绝或失败，2 用法错误，69 代理程序无应答，78 设置错误，130 被中断"
+    ),
+    "WORD": "命令词",
+    "words": "命令词",
+    "answers for programs": "以 JSON 输出，供程序读取",
+    "the agent's socket": "代理程序的套接字",
+    "the agent's settings file": "代理程序的设置文件",
+    "do not ask": "不再询问",
+    "how the machine is": "机器状态",
+    "the live screen": "实时画面",
+    "seconds between two pictures": "两次刷新之间的秒数",
+    "end after so many pictures": "刷新若干次后结束",
+    "what lies in every aisle": "各货道库存",
+    "turn one motor; what falls is booked out": "转动一个货道电机；掉出的商品记为出库",
+    "the name of the aisle, as in aislectl aisles": "货道名，见 aislectl aisles",
+    "turn all motors, and report currents and times": "转动全部电机，报告电流与时间",
+    "only this board; may be repeated": "仅此驱动板；可重复",
+    "only this aisle; may be repeated": "仅此货道；可重复",
+    "book items put into an aisle, or (negative) taken out": "登记放入货道的数量，负数为取出",
+    "how many": "数量",
+    "book the counted number of items": "登记盘点数量",
+    "close an aisle for sale": "停售一个货道",
+    "why": "原因",
+    "open an aisle for sale": "恢复一个货道的销售",
+    "every line and slave: rate, errors, latency, breaker": "各总线与从机：频率、错误、延迟、熔断",
+    "what stops or limits service now": "当前故障",
+    "say that a fault was looked at and is over": "确认故障已处理",
+    "the code, as in aislectl faults": "故障代码，见 aislectl faults",
+    "an aisle, board-1 or machine; without it wherever it holds": "货道、board-1 或 machine；省略则为全部",
+    "vends that a person has to decide": "待人工核实的出货",
+    "the stock was counted after a damaged ledger": "账本损坏后已完成盘点",
+    "what waits for the cloud": "等待上传云端的记录",
+    "your visit, told to the cloud as one sealed record": "维护到访，签名后上报云端",
+    "begin a visit": "开始到访",
+    "your name": "姓名",
+    "end the visit and record it": "结束到访并记录",
+    "the visit that goes on": "当前到访",
+    "look at everything and say what to do": "全面检查并给出处理办法",
+    "one archive for whoever helps, without secrets": "打包诊断资料，不含密钥",
+    "where to write it": "写入位置",
+    "print the completion script of a shell": "输出命令补全脚本",
+    "bash or zsh": "bash 或 zsh",
+    # answers
+    "yes": "是",
+    "no": "否",
+    "none": "无",
+    "open": "开",
+    "shut": "关",
+    "selling": "营业中",
+    "not selling": "停售",
+    "all answer": "全部应答",
+    "connected": "已连接",
+    "not connected": "未连接",
+    "none yet": "尚无",
+    "Machine": "机器",
+    "Sale": "销售",
+    "Busy now": "正在出货",
+    "Boards": "驱动板",
+    "Board": "驱动板",
+    "Door": "门",
+    "Temperature": "温度",
+    "Cloud": "云端",
+    "Facts waiting": "待上传记录",
+    "Configuration": "配置版本",
+    "Disk free": "磁盘剩余",
+    "Ledger": "账本",
+    "Aisle": "货道",
+    "Aisles": "货道",
+    "Motor": "电机",
+    "Goods": "商品",
+    "Price": "价格",
+    "On hand": "库存",
+    "on hand": "库存",
+    "Held": "占用",
+    "Closed": "停售原因",
+    "Fault": "故障",
+    "Faults": "故障",
+    "faults": "故障",
+    "Code": "代码",
+    "Where": "位置",
+    "Detail": "说明",
+    "no fault holds": "当前无故障",
+    "Line": "总线",
+    "Lines": "总线",
+    "Slave": "从机",
+    "per s": "次/秒",
+    "Asked": "请求",
+    "Silent": "无应答",
+    "Late": "迟到",
+    "Mean ms": "平均毫秒",
+    "Max ms": "最大毫秒",
+    "Breaker": "熔断",
+    "noise bytes": "杂乱字节",
+    "strays": "无主应答",
+    "opened": "打开次数",
+    "waiting": "排队",
+    "down": "不可用",
+    "the cloud has everything up to": "云端已收到编号",
+    "next number": "下一编号",
+    "facts waiting": "待上传",
+    "Kind": "类型",
+    "How many": "数量",
+    "Number": "编号",
+    "When": "时间",
+    "Clock": "时钟",
+    "Order": "订单",
+    "Why": "原因",
+    "nothing waits for a decision": "没有待核实的出货",
+    "no visit goes on": "当前没有到访",
+    "since": "开始于",
+    "the visit begins": "到访开始",
+    "the visit is recorded: {count} actions in {minutes} minutes": "到访已记录：{minutes} 分钟内 {count} 项操作",
+    "difference to the ledger": "与账面差异",
+    "closed for sale": "已停售",
+    "open for sale": "已恢复销售",
+    "cleared": "已确认",
+    "no such fault holds: see aislectl faults": "没有这个故障：请看 aislectl faults",
+    "Has the stock of every aisle been counted?": "所有货道都盘点过了吗？",
+    "count every aisle first, or give --yes": "请先盘点全部货道，或加 --yes",
+    "confirmed: the machine may sell again": "已确认：机器可以恢复销售",
+    "no planogram yet": "尚无货道配置",
+    "Ctrl-C ends": "Ctrl-C 结束",
+    "Water": "水",
+    # reaching the agent
+    "the agent does not run: systemctl status aisleflow-agent": "代理程序未运行：systemctl status aisleflow-agent",
+    "this account may not ask: join the group of the socket, or use sudo": (
+        "此账号无权访问：请加入套接字所属的组，或使用 sudo"
+    ),
+    "the agent has ended: systemctl restart aisleflow-agent, then journalctl -u aisleflow-agent": (
+        "代理程序已退出：systemctl restart aisleflow-agent，再看 journalctl -u aisleflow-agent"
+    ),
+    "the agent hung up: journalctl -u aisleflow-agent tells why": (
+        "代理程序断开了连接：原因见 journalctl -u aisleflow-agent"
+    ),
+    # motors
+    "there is no aisle {aisle}": "没有货道 {aisle}",
+    "there is nothing to turn: no planogram, or no such board": "没有可转动的电机：尚无货道配置，或没有这块驱动板",
+    "nothing was turned: say yes, or give --yes": "没有转动任何电机：请回答 y，或加 --yes",
+    "{count} motors turn, and what falls is booked out. Go on?": "将转动 {count} 个电机，掉出的商品记为出库。继续吗？",
+    "turning": "转动中",
+    "{fine} of {count} motors are fine": "{count} 个电机中 {fine} 个正常",
+    "Outcome": "结果",
+    "Drop": "掉货",
+    "Max mA": "最大毫安",
+    "Mean mA": "平均毫安",
+    "ms": "毫秒",
+    "Note": "备注",
+    "refused": "被拒绝",
+    "seen": "检测到",
+    "not looked for": "未检测",
+    "not booked out: the ledger had none, count this aisle": "未记出库：账面无货，请盘点此货道",
+    "empty, so nothing could fall": "货道为空，不会掉货",
+    # water
+    "pour water for a test; it counts in no plan": "放水测试；不计入套餐",
+    "how many millilitres": "毫升数",
+    "which temperature": "哪种水温",
+    "end the pour that runs": "停止正在进行的出水",
+    "stopped": "已停止",
+    "no pour runs": "没有正在进行的出水",
+    "what the probes of the purifier say": "净水机各探头读数",
+    "plan, filters and what the display says": "套餐、滤芯与显示内容",
+    "the last pours": "最近的出水",
+    "water is given": "正常出水",
+    "no water": "不出水",
+    "Display": "显示",
+    "Plan": "套餐",
+    "days": "天",
+    "Meter factor": "流量计系数",
+    "Outlet": "水温",
+    "Asked ml": "要求毫升",
+    "Poured ml": "实出毫升",
+    "Charged": "收费",
+    "a new cartridge was put in": "已更换滤芯",
+    "which place": "第几级",
+    "A new cartridge is in place {position}? Its hours begin at zero.": (
+        "第 {position} 级已换上新滤芯？计时将从零开始。"
+    ),
+    "put it in first, or give --yes": "请先换上滤芯，或加 --yes",
+    "place {position}: a new cartridge serves": "第 {position} 级：新滤芯开始使用",
+    "set the meter's factor from measured pours": "按量取的出水校准流量计",
+    "how much to pour each time": "每次出水毫升数",
+    "how many pours": "出水次数",
+    "a pour that was measured already; may be repeated": "已量取过的出水；可重复",
+    "hold the meter against one measured pour": "用一次量取核对流量计",
+    "how much to pour": "出水毫升数",
+    "a pour that was measured already": "已量取过的出水",
+    "Run {number}: put an empty jug under the outlet, then press Enter.": (
+        "第 {number} 次：在出水口放好空量杯，然后按回车。"
+    ),
+    "How many millilitres are in the jug (grams on a scale)?": "量杯里有多少毫升（或秤上多少克）？",
+    "calibrate asks a person at a terminal; without one give --measured POUR=ML": (
+        "校准需要有人在终端前读数；否则请给出 --measured 出水编号=毫升"
+    ),
+    "nothing was entered": "没有输入",
+    "{text}: expected POUR=MILLILITRES, as aislectl pour prints them": (
+        "{text}：应为 出水编号=毫升，编号见 aislectl pour 的输出"
+    ),
+    "factor {factor} per litre from {runs} runs, {spread} % apart": "系数每升 {factor}，共 {runs} 次，相差 {spread} %",
+    "the meter is off by {percent} %": "流量计偏差 {percent} %",
+    "Probe": "探头",
+    "Value": "读数",
+    "silent": "无应答",
+    "Place": "级",
+    "Filter": "滤芯",
+    "Left": "剩余",
+    "Powered h": "通电小时",
+    "Worked h": "工作小时",
+    "Litres": "升",
+    # profiles
+    "Modbus devices described as data": "以数据描述的 Modbus 设备",
+    "the profiles that come with the agent": "随程序提供的设备描述",
+    "what is wrong with a profile, line by line": "逐行检查设备描述",
+    "read every register of a device; stop the agent first when the port is its own": (
+        "读取设备的全部寄存器；端口被代理程序占用时请先停止它"
+    ),
+    "a shipped profile's name, or a file": "自带描述的名称，或文件",
+    "the serial port of the device": "设备所在串口",
+    "the device's address, when it is not the profile's": "设备地址（与描述不同时）",
+    "{file}: can be used": "{file}：可以使用",
+    "the device did not come to an end in {seconds} s": "设备在 {seconds} 秒内没有读完",
+    "Profile": "设备描述",
+    "Device": "设备",
+    "Register": "寄存器",
+    "Address": "地址",
+    "Words": "原始字",
+    "Problem": "问题",
+    # doctor
+    "What": "检查项",
+    "State": "状态",
+    "Seen": "所见",
+    "What to do": "处理办法",
+    "nothing to do": "无需处理",
+    "correct the file, then: systemctl restart aisleflow-agent": "改正文件，然后：systemctl restart aisleflow-agent",
+    "claim the machine again and write its secret into the file, mode 0600; or ask as root": (
+        "重新认领机器，把密钥写入该文件，权限 0600；或以 root 运行"
+    ),
+    "readable, and only by its owner": "仅所有者可读",
+    "read: journalctl -u aisleflow-agent -n 50": "请看：journalctl -u aisleflow-agent -n 50",
+    "join the group of the socket, or use sudo": "请加入套接字所属的组，或使用 sudo",
+    "the guide has a page for each reason: docs/technician": "手册对每种原因都有一页：docs/technician",
+    "slaves that answer": "应答的从机数",
+    "the machine sells on without the cloud; look at broker and network below": (
+        "机器可离线继续销售；请看下面的消息服务器与网络"
+    ),
+    "if it does not fall within minutes: tell the operator, ingest may stand": (
+        "若几分钟内不减少：请通知运营人员，云端接收可能停了"
+    ),
+    "no time server answered since the start: timedatectl, and let UDP port 123 out": (
+        "开机以来没有时间服务器应答：timedatectl，并放行 UDP 123 端口"
+    ),
+    "the clock was never set: timedatectl set-time, or connect the network; TLS fails until then": (
+        "时钟从未设置：timedatectl set-time，或接通网络；在此之前 TLS 会失败"
+    ),
+    "stop the agent, keep the whole data folder, start it again: it sets the file aside; then count the stock": (
+        "停止代理程序，保留整个数据目录，再启动：它会把损坏文件另存；然后盘点库存"
+    ),
+    "ask as root": "请以 root 运行",
+    "every check passed": "全部检查通过",
+    "not a port of this computer": "不是本机端口",
+    "there is no such port; serial adapters that are plugged in": "没有这个端口；已插入的串口适配器",
+    "plug the adapter in, look at dmesg, then correct url in the settings": "插好适配器，看 dmesg，再改正设置中的 url",
+    "this account may not use it": "此账号无权使用",
+    "add the agent's user to the group dialout": "把代理程序的用户加入 dialout 组",
+    "a number, not a stable name": "是编号，不是固定名称",
+    "name the port by /dev/serial/by-id/... : numbers change places when two adapters restart": (
+        "请用 /dev/serial/by-id/... 命名：两个适配器重启后编号会互换"
+    ),
+    "create the folder, owned by the agent's user, mode 0700": "创建该目录，归代理程序用户所有，权限 0700",
+    "free": "可用",
+    "mounted read-only": "以只读方式挂载",
+    "the kernel stopped writing after an error: read dmesg, copy the data folder, replace the medium": (
+        "内核因错误停止写入：看 dmesg，复制数据目录，更换存储介质"
+    ),
+    "free some space: journalctl --vacuum-size=100M, apt-get clean": (
+        "释放空间：journalctl --vacuum-size=100M，apt-get clean"
+    ),
+    "about {percent} % of its life is used": "寿命已用约 {percent} %",
+    "plan to replace the medium; the data folder can be copied while the agent is down": (
+        "安排更换存储介质；停止代理程序后可复制数据目录"
+    ),
+    "put the broker's ca.crt there, or leave ca_file out for a public certificate": (
+        "把消息服务器的 ca.crt 放到该处；公共证书则去掉 ca_file"
+    ),
+    "is the clock right, is ca_file the broker's, does the certificate name this host?": (
+        "时钟对吗？ca_file 是该服务器的吗？证书包含这个主机名吗？"
+    ),
+    "something else listens at this port: look at uplink.port and uplink.tls": (
+        "此端口上是别的服务：请看 uplink.port 和 uplink.tls"
+    ),
+    "no answer": "无应答",
+    "is there a network (ip route, ping), is the name right (getent hosts), is the port open outwards?": (
+        "有网络吗（ip route、ping）？名称对吗（getent hosts）？端口对外开放吗？"
+    ),
+    "not used: the broker is on this computer": "未使用：消息服务器在本机",
+    "the certificate is good for {days} days": "证书还有 {days} 天有效",
+    "tell the operator to renew it": "请通知运营人员续期",
+    "no secret in it; send it to whoever helps": "不含密钥，可发给协助人员",
+    # demo
+    "play with a simulated machine": "用模拟机器练习",
+    "run this instead of a shell": "运行此命令而不是终端",
+    "starting a simulated machine and its agent ...": "正在启动模拟机器和代理程序……",
+    "the simulated machine did not start in a minute": "模拟机器一分钟内没有启动",
+    "aislectl now means the simulated machine: try aislectl status, watch, sweep.": (
+        "现在 aislectl 指向模拟机器：试试 aislectl status、watch、sweep。"
+    ),
+    "aislectl simulate breaks and mends it, e.g. fault jam, door open. exit ends the demo.": (
+        "aislectl simulate 制造和排除故障，例如 fault jam、door open。exit 结束演示。"
+    ),
+    "break and mend the simulated machine of the demo": "给演示的模拟机器制造和排除故障",
+    "what to change": "改变什么",
+    "jam and other faults; open or shut; in or out": "jam 等故障；open 或 shut；in 或 out",
+    "there is no simulated machine here: aislectl demo starts one": "这里没有模拟机器：用 aislectl demo 启动",
+    "done": "完成",
+}
+
+# Words of the protocols: English for people, Chinese.
+WORDS: Final[Mapping[str, tuple[str, str]]] = {
+    # outcomes and their reasons
+    "delivered": ("delivered", "已出货"),
+    "failed": ("failed", "未出货"),
+    "unknown": ("unknown", "无法确认"),
+    "void": ("withdrawn by the cloud", "已被云端撤销"),
+    "late_grant": ("no grant in time", "授权未及时到达"),
+    "aisle_closed": ("aisle closed or empty", "货道停售或无货"),
+    "not_selling": ("the machine does not sell", "机器停售"),
+    "refused": ("the board has no such motor", "驱动板没有这个电机"),
+    "never_began": ("the motor never turned", "电机没有转动"),
+    "jam": ("jam", "卡货"),
+    "open_motor": ("motor absent or wire broken", "电机缺失或断线"),
+    "nothing_seen": ("nothing seen to fall", "未检测到掉货"),
+    "board_reset": ("the board restarted in between", "驱动板中途重启"),
+    "board_silent": ("board silent", "驱动板无应答"),
+    "no_proof": ("nobody can prove it", "无法证明"),
+    "motor_fault": ("motor fault without a drop sensor", "电机故障且无掉货检测"),
+    "ok": ("ok", "正常"),
+    "over_current": ("over-current", "过流"),
+    "no_stop_signal": ("no stop signal", "无到位信号"),
+    "heavy": ("draws much more than its neighbours: stiff gear or tight spiral", "电流远大于同板电机：齿轮或弹簧过紧"),
+    "light": ("draws much less than its neighbours: spiral loose on its shaft?", "电流远小于同板电机：弹簧可能松脱"),
+    "slow": ("takes much longer than its neighbours", "用时远长于同板电机"),
+    "quick": ("takes much less time than its neighbours: stop switch?", "用时远短于同板电机：检查到位开关"),
+    # pours
+    "ended": ("ended", "已结束"),
+    "doubtful": ("volume doubtful", "水量存疑"),
+    "target": ("all of it", "已足量"),
+    "stopped": ("stopped", "已停止"),
+    "stalled": ("nothing flowed any more", "水流中断"),
+    "max_time": ("limit of time", "达到时间上限"),
+    "max_volume": ("limit of volume", "达到水量上限"),
+    "valve_stuck": ("the valve does not follow", "阀门不动作"),
+    "power_lost": ("the agent ended in between", "代理程序中途退出"),
+    "meter_lost": ("the meter fell silent", "流量计失去应答"),
+    "valve_lost": ("the valve's relay fell silent", "阀门继电器失去应答"),
+    "plan_ended": ("the plan has ended", "套餐已结束"),
+    "unfit": ("the water is not fit", "水质不合格"),
+    # conditions
+    "band/cold": ("too cold", "过冷"),
+    "band/normal": ("normal", "正常"),
+    "band/warm": ("too warm", "过热"),
+    "band/sensor_fault": ("sensor broken", "探头故障"),
+    "synced": ("set by a time server", "已由时间服务器校准"),
+    "restored": ("plausible, not confirmed", "大致可信，未校准"),
+    "unset": ("never set", "从未设置"),
+    "breaker/closed": ("well", "正常"),
+    "breaker/open": ("left alone: it was silent too often", "已熔断：多次无应答"),
+    "breaker/probing": ("being probed", "试探中"),
+    # faults
+    "board_wrong": ("another board than expected", "驱动板不符"),
+    "sensor_blocked": ("drop sensor blocked", "掉货检测被遮挡"),
+    "drop_sensor": ("drop sensor blind", "掉货检测失灵"),
+    "watermark_ahead": ("old copy of the ledger", "账本是旧副本"),
+    "rejected": ("the broker refuses messages", "消息服务器拒收"),
+    "water_leak": ("leak", "漏水"),
+    "meter_silent": ("flow meter silent", "流量计无应答"),
+    "valve_silent": ("valve relay silent", "阀门继电器无应答"),
+    "meter_drift": ("flow meter drifts", "流量计偏差"),
+    # probes
+    "tds_in_ppm": ("TDS in", "进水 TDS"),
+    "tds_out_ppm": ("TDS out", "出水 TDS"),
+    "pressure_kpa": ("pressure", "压力"),
+    "level_mm": ("tank level", "水箱液位"),
+    "temperature_tenths_c": ("water temperature", "水温"),
+    "rejection_percent": ("rejection", "脱盐率"),
+    # outlets and plans
+    "outlet/normal": ("normal", "常温"),
+    "outlet/cold": ("cold", "冷水"),
+    "outlet/warm": ("warm", "温水"),
+    "outlet/hot": ("hot", "热水"),
+    "plan/sale": ("sold with the device", "整机销售"),
+    "plan/vending": ("paid by the pour", "按量付费"),
+    "plan/timed_rental": ("rented by time", "按时租赁"),
+    "plan/metered_rental": ("rented by litres", "按量租赁"),
+    "plan/test": ("for the workshop", "检测"),
+    "pour/open": ("running", "出水中"),
+    "pour/refused": ("refused", "已拒绝"),
+    "claimed": ("claimed", "已认领"),
+    # doctor: checks and states
+    "settings": ("settings", "设置"),
+    "secret": ("machine secret", "机器密钥"),
+    "agent": ("agent", "代理程序"),
+    "sale": ("sale", "销售"),
+    "port": ("port", "端口"),
+    "wiring": ("line", "接线"),
+    "cloud": ("cloud", "云端"),
+    "clock": ("clock", "时钟"),
+    "disk": ("disk", "磁盘"),
+    "wear": ("wear of the medium", "存储磨损"),
+    "broker": ("broker", "消息服务器"),
+    "tls": ("TLS", "TLS"),
+    "ledger": ("ledger", "账本"),
+    "warn": ("look", "注意"),
+    "bad": ("bad", "异常"),
+    # doctor: error patterns of a line
+    "port_down": ("the port does not open", "端口打不开"),
+    "adapter_lost": ("the adapter came and went", "适配器反复断开"),
+    "all_silent": ("nothing comes back", "没有任何应答"),
+    "garbage": ("bytes come back, none of them an answer", "有数据返回但不是应答"),
+    "one_silent": ("never answers, while others do", "从不应答，其他从机正常"),
+    "lossy": ("answers are missing", "时有丢失应答"),
+    "noisy": ("bytes between the answers", "应答之间有杂乱字节"),
+    "late": ("answers come too late", "应答迟到"),
+    "strays": ("answers that nobody asked for", "出现无人请求的应答"),
+}
+
+# What to do about an error pattern of a line.
+FIXES: Final[Mapping[str, tuple[str, str]]] = {
+    "port_down": (
+        "is the adapter plugged in, does another program hold the port (fuser), is its path right?",
+        "适配器插好了吗？有别的程序占用端口吗（fuser）？路径对吗？",
+    ),
+    "adapter_lost": (
+        "the USB adapter loses power or contact: another cable, another socket, a powered hub",
+        "USB 适配器供电或接触不良：换线、换口，或用带电源的集线器",
+    ),
+    "all_silent": (
+        "no power on the boards, A and B exchanged, or a wrong address: measure 24 V, swap A and B, read the switches",
+        "驱动板没电、A/B 接反或地址不对：量 24 V，对调 A/B，看拨码开关",
+    ),
+    "garbage": (
+        "wrong baud rate or parity, A and B exchanged, or two devices with one address: check them one at a time",
+        "波特率或校验不对、A/B 接反，或两台设备同一地址：逐台接上检查",
+    ),
+    "one_silent": (
+        "this device has no power, another address, or its wire is off: look at its switches and its terminal",
+        "该设备没电、地址不同或断线：看拨码开关和接线端子",
+    ),
+    "lossy": (
+        "loose wire, missing 120 ohm at both ends, no common ground, or the cable lies beside a motor cable",
+        "接线松动、两端缺 120 欧终端电阻、没有共地，或与电机线并行",
+    ),
+    "noisy": (
+        "interference: twisted pair, shield on one side to ground, away from motor and mains cables",
+        "有干扰：用双绞线，屏蔽层单端接地，远离电机线和市电",
+    ),
+    "late": (
+        "the device is slow: raise min_gap_ms of its line in the settings",
+        "设备响应慢：在设置中加大该总线的 min_gap_ms",
+    ),
+    "strays": (
+        "a second master, or two devices with one address: unplug one after the other",
+        "存在第二个主机，或两台设备同一地址：逐台拔下检查",
+    ),
+}
+
+# Sentences that the agent makes; what stands in brackets goes over as it is.
+PATTERNS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
+    (re.compile(pattern, re.DOTALL), told)
+    for pattern, told in (
+        ("the ledger was damaged: a person must count the stock and confirm", "账本损坏：需盘点库存并确认"),
+        (
+            r"(.*): (\d+) bytes free, (\d+) are kept for outcomes: free some space",
+            r"\1：仅剩 \2 字节，须保留 \3：请释放空间",
+        ),
+        ("no configuration yet", "尚无配置"),
+        ("stopped: (.*)", r"已停机：\1"),
+        ("the door is open", "门开着"),
+        ("temperature: cold", "温度过低"),
+        ("temperature: warm", "温度过高"),
+        ("temperature: sensor_fault", "温度探头故障"),
+        ("no aisle board answers", "没有驱动板应答"),
+        ("settling what the last run left open", "正在核实上次未完成的出货"),
+        ("not asked yet", "尚未询问"),
+        ("drop sensor blocked", "掉货检测被遮挡"),
+        (r"(.*): silent, next probe in (\d+) ms", r"\1：无应答，\2 毫秒后再试"),
+        (r"(.*): no answer to (.*) within (\d+) ms", r"\1：\3 毫秒内未应答 \2"),
+        ("there is no aisle (.*) in this machine's configuration", r"本机配置中没有货道 \1"),
+        ("there is no aisle (.*)", r"没有货道 \1"),
+        (r"the drop sensor of board (\d+) is blocked", r"驱动板 \1 的掉货检测被遮挡"),
+        (
+            "the drop sensor sees something although nothing falls: remove what blocks it, clean it",
+            "没有掉货时检测到遮挡：请清除遮挡并擦拭",
+        ),
+        (
+            r"(\d+) runs in a row with a sound motor and no drop seen: clean and test the drop sensor",
+            r"连续 \1 次电机正常却未检测到掉货：请擦拭并测试掉货检测",
+        ),
+        ("the visit of (.*) goes on: end it first", r"\1 的到访尚未结束：请先结束"),
+        ("no visit goes on: begin one first", "当前没有到访：请先开始"),
+        (r"aisle (.*): (\d+) to be taken out, (\d+) available", r"货道 \1：要取出 \2，可用 \3"),
+        ("aisle (.*): a vend is running; count when it has ended", r"货道 \1：正在出货，请结束后再盘点"),
+        ("another sale is running", "正在出货"),
+        ("do: '(.*)' is not known: .*", r"此代理程序不支持：\1"),
+    )
+)

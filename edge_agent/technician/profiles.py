@@ -1,0 +1,99 @@
+"""Words about Modbus device profiles. A process of its own reads files and ports, so that this one stays small."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from argparse import Namespace
+from typing import Any, Final
+
+import msgspec
+from rich.console import RenderableType
+from rich.text import Text
+
+from edge_agent.errors import Refused
+from edge_agent.technician import desk as desks
+from edge_agent.technician.desk import Desk
+from edge_agent.technician.screens import BAD, GOOD, table
+from edge_agent.technician.words import Word, argument
+
+# Every register of a large profile from a device that is silent: some 40 of them, a second each.
+TRY_TIMEOUT_S: Final = 120.0
+
+
+async def _list(desk: Desk, _: Namespace) -> int:
+    answer = await _ask(desk, "list")
+    desk.tell(answer, lambda: _names(desk, answer))
+    return desks.OK
+
+
+async def _check(desk: Desk, asked: Namespace) -> int:
+    answer = await _ask(desk, "check", asked.file)
+    good = Text(desk.say("{file}: can be used", file=asked.file), style=GOOD)
+    desk.tell(answer, lambda: Text("\n".join(answer), style=BAD) if answer else good)
+    return desks.FAILED if answer else desks.OK
+
+
+async def _try(desk: Desk, asked: Namespace) -> int:
+    slave = () if asked.slave is None else ("--slave", str(asked.slave))
+    answer = await _ask(desk, "try", asked.file, "--port", asked.port, *slave)
+    desk.tell(answer, lambda: _registers(desk, answer))
+    return desks.FAILED if any(row["problem"] for row in answer) else desks.OK
+
+
+async def _ask(desk: Desk, *arguments: str) -> Any:
+    """The answer of `python -m edge_agent.profiles`; what it says on standard error is why there is none."""
+    command = (sys.executable, "-m", "edge_agent.profiles", *arguments)
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(TRY_TIMEOUT_S):
+            told, failed = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise Refused(
+            "timeout", desk.say("the device did not come to an end in {seconds} s", seconds=round(TRY_TIMEOUT_S))
+        ) from None
+    if process.returncode != 0:
+        raise Refused("profile", failed.decode(errors="replace").strip())
+    return msgspec.json.decode(told)
+
+
+def _names(desk: Desk, answer: list[dict[str, Any]]) -> RenderableType:
+    made = table(desk.say("Profile"), desk.say("Device"))
+    for row in answer:
+        made.add_row(row["name"], row["title"])
+    return made
+
+
+def _registers(desk: Desk, answer: list[dict[str, Any]]) -> RenderableType:
+    say = desk.say
+    made = table(say("Register"), say("Address"), say("Words"), say("Value"), say("Problem"))
+    for row in answer:
+        value = f"{row['value']} {row['unit']}".strip()
+        made.add_row(row["name"], str(row["address"]), row["words"], value, Text(row["problem"] or "", style=BAD))
+    return made
+
+
+FILE = argument("file", about="a shipped profile's name, or a file")
+
+WORD: Final = Word(
+    "profile",
+    "Modbus devices described as data",
+    words=(
+        Word("list", "the profiles that come with the agent", _list),
+        Word("check", "what is wrong with a profile, line by line", _check, (FILE,)),
+        Word(
+            "try",
+            "read every register of a device; stop the agent first when the port is its own",
+            _try,
+            (
+                FILE,
+                argument("--port", about="the serial port of the device", required=True),
+                argument("--slave", about="the device's address, when it is not the profile's", type=int),
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,249 @@
+"""What the agent answers, as tables for people. Every function takes an answer and gives a picture; none asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from edge_agent.technician.speech import Speech
+from shared.quantities import format_yuan
+
+Answer = Mapping[str, Any]
+
+DAY_MS: Final = 24 * 3_600_000
+
+# The probes of a purifier and their units.
+PROBES: Final[Mapping[str, str]] = {
+    "tds_in_ppm": "ppm",
+    "tds_out_ppm": "ppm",
+    "rejection_percent": "%",
+    "pressure_kpa": "kPa",
+    "level_mm": "mm",
+    "temperature_tenths_c": "°C",
+}
+
+GOOD, WARN, BAD, QUIET = "green", "yellow", "red", "dim"
+
+
+def table(*columns: str, title: str | None = None) -> Table:
+    """An empty table in the style of the command."""
+    made = Table(*columns, title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in made.columns:
+        column.overflow = "fold"
+    return made
+
+
+def moment(wall_ms: int) -> str:
+    """A wall-clock time in the zone of this computer."""
+    return datetime.fromtimestamp(wall_ms / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def size(count: int) -> str:
+    """Bytes for people."""
+    return f"{count / 2**30:.1f} GB" if count >= 2**30 else f"{count / 2**20:.0f} MB"
+
+
+def yes_no(value: bool, say: Speech) -> str:
+    """A fact in one word."""
+    return say("yes") if value else say("no")
+
+
+def selling(status: Answer, say: Speech) -> Text:
+    """Whether the machine sells, and if not, why."""
+    if status["selling"]:
+        return Text(say("selling"), style=GOOD)
+    return Text(f"{say('not selling')}: {say.sentence(status['reason'])}", style=BAD)
+
+
+def status(answer: Answer, say: Speech) -> RenderableType:
+    """The machine in a dozen lines."""
+    grid = Table.grid(padding=(0, 2))
+    down = {str(board): reason for board, reason in answer["boards_down"].items()}
+    boards = Text(say("all answer"), style=GOOD)
+    if down:
+        boards = Text("; ".join(f"{board}: {say.sentence(reason)}" for board, reason in down.items()), style=BAD)
+    grid.add_row(say("Machine"), Text(answer["machine"], style="bold"))
+    grid.add_row(say("Sale"), selling(answer, say))
+    grid.add_row(say("Busy now"), yes_no(answer["busy"], say))
+    grid.add_row(say("Boards"), boards)
+    grid.add_row(say("Door"), Text(say("open"), style=WARN) if answer["door_open"] else say("shut"))
+    grid.add_row(say("Temperature"), say.word(answer["temperature"], "band"))
+    cloud = Text(say("connected"), style=GOOD) if answer["connected"] else Text(say("not connected"), style=WARN)
+    grid.add_row(say("Cloud"), cloud)
+    grid.add_row(say("Facts waiting"), str(answer["facts_waiting"]))
+    grid.add_row(say("Configuration"), str(answer["config_version"]) if answer["config_version"] else say("none yet"))
+    grid.add_row(say("Disk free"), size(answer["disk_free_bytes"]))
+    grid.add_row(say("Ledger"), answer["epoch"])
+    return grid
+
+
+def aisles(answer: Sequence[Answer], say: Speech) -> RenderableType:
+    """One line per aisle."""
+    made = table(
+        say("Aisle"), say("Board"), say("Motor"), say("Goods"), say("Price"), say("On hand"), say("Held"), say("Closed")
+    )
+    for row in answer:
+        closed = Text(say.word(row["locked"]) or say("yes"), style=BAD) if row["locked"] is not None else ""
+        style = WARN if row["on_hand"] == 0 else ""
+        made.add_row(
+            row["aisle"],
+            str(row["board"]),
+            str(row["motor"]),
+            row["goods"],
+            format_yuan(row["price_fen"]),
+            Text(str(row["on_hand"]), style=style),
+            str(row["held"] or ""),
+            closed,
+        )
+    return made
+
+
+def faults(answer: Sequence[Answer], say: Speech) -> RenderableType:
+    """What stops or limits service now."""
+    if not answer:
+        return Text(say("no fault holds"), style=GOOD)
+    made = table(say("Fault"), say("Code"), say("Where"), say("Detail"))
+    for fault in answer:
+        detail = fault.get("detail", "")
+        made.add_row(Text(say.word(fault["code"]), style=BAD), fault["code"], fault["scope"], say.sentence(detail))
+    return made
+
+
+def bus(answer: Sequence[Answer], say: Speech, *, before: Sequence[Answer] = (), over_ms: int = 0) -> RenderableType:
+    """Every line and its slaves. With an earlier answer, `over_ms` ago, also how often each is asked a second."""
+    earlier = {line["url"]: line["slaves"] for line in before}
+    made = table(
+        say("Line"),
+        say("Slave"),
+        say("per s"),
+        say("Asked"),
+        say("Silent"),
+        say("Late"),
+        say("Mean ms"),
+        say("Max ms"),
+        say("Breaker"),
+    )
+    for line in answer:
+        for slave, seen in sorted(line["slaves"].items(), key=lambda item: int(item[0])):
+            known = earlier.get(line["url"], {}).get(slave)
+            rate = f"{1000 * (seen['asked'] - known['asked']) / over_ms:.1f}" if known and over_ms else ""
+            made.add_row(
+                line["url"],
+                slave,
+                rate,
+                str(seen["asked"]),
+                Text(str(seen["silent"]), style=WARN if seen["silent"] else ""),
+                Text(str(seen["late"]), style=WARN if seen["late"] else ""),
+                str(round(seen["latency_ms_mean"])),
+                str(seen["latency_ms_max"]),
+                Text(say.word(str(seen["breaker"]), "breaker"), style=GOOD if seen["breaker"] == "closed" else BAD),
+            )
+    return Group(made, *(_line(line, say) for line in answer))
+
+
+def _line(line: Answer, say: Speech) -> Text:
+    counts = f"{say('noise bytes')} {line['noise_bytes']}, {say('strays')} {line['strays']}"
+    opened = f"{say('opened')} {line['openings']}"
+    if line["down"] is not None:
+        return Text(f"{line['url']}: {say('down')}: {line['down']}", style=BAD)
+    return Text(f"{line['url']}: {opened}, {say('waiting')} {line['waiting']}, {counts}", style=QUIET)
+
+
+def outbox(answer: Answer, say: Speech) -> RenderableType:
+    """What waits for the cloud."""
+    summary = Text(
+        f"{say('Facts waiting')} {answer['waiting']}{'+' if answer['more'] else ''}, "
+        f"{say('the cloud has everything up to')} {answer['acked']}, {say('next number')} {answer['next_seq']}"
+    )
+    if not answer["waiting"]:
+        return summary
+    kinds = table(say("Kind"), say("How many"))
+    for kind, count in sorted(answer["kinds"].items(), key=lambda item: -item[1]):
+        kinds.add_row(kind, str(count))
+    oldest = table(say("Number"), say("Kind"), say("When"), say("Clock"))
+    for fact in answer["facts"]:
+        oldest.add_row(str(fact["seq"]), fact["type"], moment(fact["wall_ms"]), say.word(fact["clock_state"]))
+    return Group(summary, kinds, oldest)
+
+
+def reviews(answer: Sequence[Answer], say: Speech) -> RenderableType:
+    """Vends that a person has to decide."""
+    if not answer:
+        return Text(say("nothing waits for a decision"), style=GOOD)
+    made = table(say("Order"), say("Aisle"), say("Why"))
+    for row in answer:
+        made.add_row(row["order"], row["aisle"], say.word(row["reason"]))
+    return made
+
+
+def visit(answer: Answer | None, say: Speech) -> RenderableType:
+    """The visit that goes on."""
+    if answer is None:
+        return Text(say("no visit goes on"))
+    lines = [f"{answer['person']}, {say('since')} {moment(answer['began_wall_ms'])}"]
+    return Text("\n".join([*lines, *(f"  {action}" for action in answer["actions"])]))
+
+
+def sensors(answer: Answer, say: Speech) -> RenderableType:
+    """What the probes of a purifier said last."""
+    made = table(say("Probe"), say("Value"))
+    for name, unit in PROBES.items():
+        value = answer.get(name)
+        shown = f"{value / 10:.1f}" if unit == "°C" and value is not None else str(value)
+        made.add_row(say.word(name), Text(say("silent"), style=QUIET) if value is None else f"{shown} {unit}")
+    return made
+
+
+def water(answer: Answer, say: Speech) -> RenderableType:
+    """Whether water is given, under which plan, and how long the filters serve."""
+    grid = Table.grid(padding=(0, 2))
+    gives = Text(say("water is given"), style=GOOD)
+    if not answer["giving"]:
+        gives = Text(f"{say('no water')}: {answer['display'][say.language]}", style=BAD)
+    grid.add_row(say("Water"), gives)
+    grid.add_row(say("Display"), answer["display"][say.language])
+    if (plan := answer["plan"]) is not None:
+        left = [] if plan["left_ml"] is None else [f"{plan['left_ml'] / 1000:.1f} L"]
+        left += [] if plan["left_ms"] is None else [f"{plan['left_ms'] // DAY_MS} {say('days')}"]
+        grid.add_row(say("Plan"), f"{plan['plan']} ({say.word(plan['mode'], 'plan')}) {', '.join(left)}")
+    grid.add_row(say("Meter factor"), f"{answer['pulses_per_litre_milli'] / 1000:.3f} / L")
+    return Group(grid, _filters(answer["filters"], say)) if answer["filters"] else grid
+
+
+def _filters(filters: Sequence[Answer], say: Speech) -> RenderableType:
+    made = table(say("Place"), say("Filter"), say("Left"), say("Powered h"), say("Worked h"), say("Litres"))
+    for one in filters:
+        style = {"good": GOOD, "near_end": WARN}.get(one["condition"], BAD)
+        made.add_row(
+            str(one["position"]),
+            one["name"],
+            Text(f"{one['percent_left']} %", style=style),
+            str(one["powered_hours"]),
+            str(one["worked_hours"]),
+            str(one["litres"]),
+        )
+    return made
+
+
+def pours(answer: Sequence[Answer], say: Speech) -> RenderableType:
+    """The last pours, newest first."""
+    made = table(
+        say("Order"), say("Outlet"), say("Asked ml"), say("Poured ml"), say("Charged"), say("State"), say("Why")
+    )
+    for row in answer:
+        made.add_row(
+            row["order"],
+            say.word(row["outlet"], "outlet"),
+            str(row["asked_ml"]),
+            "" if row["poured_ml"] is None else str(row["poured_ml"]),
+            "" if row["charged_fen"] is None else format_yuan(row["charged_fen"]),
+            say.word(row["state"], "pour"),
+            say.word(row["reason"]),
+        )
+    return made

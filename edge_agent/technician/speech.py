@@ -1,0 +1,62 @@
+"""Chinese or English, by the person's locale. The program is written in English; `chinese` holds the other half.
+
+Three kinds of text: sentences of this command (`say("Machine")`), words of the protocols (`say.word("over_current")`),
+and sentences that the agent made (`say.sentence("the door is open")`). A test holds the first two complete.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Final, Literal
+
+from edge_agent.technician import chinese
+
+Language = Literal["zh", "en"]
+
+# In the order in which gettext looks.
+VARIABLES: Final = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
+
+
+def chosen_language(environment: Mapping[str, str] | None = None) -> Language:
+    """The language of the first variable that is set; English when it is not Chinese."""
+    environment = os.environ if environment is None else environment
+    named = next((environment[name] for name in VARIABLES if environment.get(name)), "")
+    return "zh" if named.startswith("zh") else "en"
+
+
+class Speech:
+    """One language. `say("sentence {field}", field=...)`."""
+
+    def __init__(self, language: Language) -> None:
+        self.language: Final = language
+
+    def __call__(self, sentence: str, /, **fields: object) -> str:
+        told = chinese.SENTENCES[sentence] if self.language == "zh" else sentence
+        return told.format(**fields) if fields else told
+
+    def word(self, word: str | None, context: str = "") -> str:
+        """A word of a protocol, as its context means it; one that is not known (of newer software) stays as it is."""
+        if not word:
+            return ""
+        known = chinese.WORDS.get(f"{context}/{word}") or chinese.WORDS.get(word)
+        if known is None:
+            return word
+        english, told = known
+        return told if self.language == "zh" else english
+
+    def fix(self, pattern: str) -> str:
+        """What to do about an error pattern of a line."""
+        english, told = chinese.FIXES[pattern]
+        return told if self.language == "zh" else english
+
+    def sentence(self, sentence: str | None) -> str:
+        """A sentence of the agent; one without a translation stays English."""
+        if not sentence:
+            return ""
+        if self.language == "en":
+            return sentence
+        for pattern, told in chinese.PATTERNS:
+            if match := pattern.fullmatch(sentence):
+                return match.expand(told)
+        return sentence
