@@ -82,6 +82,19 @@ class PourRow:
         return counted if self.intent.modulus is None else counted % self.intent.modulus
 
 
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What somebody who watched a pour knows of its outlet; None where it was too short, or disturbed.
+
+    `open_ms`: for how long the valve was open. `overrun_ms`: for how long water came after the order to shut. `pace`:
+    counts per hour while it flowed.
+    """
+
+    open_ms: int | None = None
+    overrun_ms: int | None = None
+    pace: int | None = None
+
+
 def claim(conn: sqlite3.Connection, terms: PourTerms, clock: Clock) -> None:
     """Remember a claim before it leaves (I7). `Refused("known_order")` when the order was seen before."""
     if pour(conn, terms.order) is not None:
@@ -117,17 +130,9 @@ def begin(conn: sqlite3.Connection, terms: PourTerms, intent: PourIntent, clock:
     return int(txn)
 
 
-def end(
-    conn: sqlite3.Connection,
-    fact: PourEnded,
-    clock: Clock,
-    *,
-    open_ms: int | None = None,
-    overrun_ms: int | None = None,
-) -> int:
+def end(conn: sqlite3.Connection, fact: PourEnded, clock: Clock, learned: Learned | None = None) -> int:
     """Close an open pour by its fact; returns the fact's number.
 
-    `open_ms`: for how long the valve was open, if anybody watched. `overrun_ms`: what was learned of the outlet.
     `Refused("already_ended")` for a pour that is not open, `ValueError` for a fact that contradicts it.
     """
     known = pour(conn, OrderId(fact.order))
@@ -135,19 +140,21 @@ def end(
         state = "unknown to this ledger" if known is None else known.state
         raise Refused("already_ended", f"pour {fact.order} is {state}, only an open pour ends")
     _check_terms(known, fact)
+    learned = learned or Learned()
     seq = outbox.append(conn, fact, clock)
     conn.execute(
         "UPDATE pours SET state = ?, reason = ?, poured_ml = ?, charged_fen = ?, totaliser_after = ?, open_ms = ?,"
-        " overrun_ml = ?, overrun_ms = ?, end_seq = ? WHERE order_id = ?",
+        " overrun_ml = ?, overrun_ms = ?, pace = ?, end_seq = ? WHERE order_id = ?",
         (
             "ended" if fact.certain else "doubtful",
             fact.reason,
             fact.poured_ml,
             fact.charged_fen,
             fact.totaliser_after,
-            open_ms,
+            learned.open_ms,
             fact.overrun_ml,
-            overrun_ms,
+            learned.overrun_ms,
+            learned.pace,
             seq,
             fact.order,
         ),
@@ -204,15 +211,16 @@ def recent(conn: sqlite3.Connection, limit: int) -> list[PourRow]:
     return [_row(row) for row in conn.execute(_POUR + "ORDER BY txn DESC LIMIT ?", (limit,)).fetchall()]
 
 
-def overruns_ms(conn: sqlite3.Connection, outlet: Warmth, limit: int) -> list[int]:
-    """For how long an outlet gave water after it was told to shut, in its last pours, newest first."""
-    return [
-        overrun
-        for (overrun,) in conn.execute(
-            "SELECT overrun_ms FROM pours WHERE outlet = ? AND overrun_ms IS NOT NULL ORDER BY txn DESC LIMIT ?",
-            (outlet, limit),
-        )
-    ]
+def lessons(conn: sqlite3.Connection, outlet: Warmth, limit: int) -> tuple[list[int], list[int]]:
+    """What an outlet's last pours taught, newest first: overruns in ms, and paces in counts per hour."""
+    overruns = conn.execute(
+        "SELECT overrun_ms FROM pours WHERE outlet = ? AND overrun_ms IS NOT NULL ORDER BY txn DESC LIMIT ?",
+        (outlet, limit),
+    ).fetchall()
+    paces = conn.execute(
+        "SELECT pace FROM pours WHERE outlet = ? AND pace IS NOT NULL ORDER BY txn DESC LIMIT ?", (outlet, limit)
+    ).fetchall()
+    return [row[0] for row in overruns], [row[0] for row in paces]
 
 
 def _insert(conn: sqlite3.Connection, terms: PourTerms, clock: Clock) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 
 from edge_agent.devices.ports import Purifier, Totaliser, WaterReading
 from edge_agent.errors import BoardMisbehaved, BoardSilent, LinkDown, NeverSent
-from edge_agent.ledger.pours import PourIntent
+from edge_agent.ledger.pours import Learned, PourIntent
 from edge_agent.pour import flow as flows
 from edge_agent.pour.evenness import Evenness, Point
 from edge_agent.pour.flow import Factor, Flow
@@ -48,13 +48,17 @@ STILL_MS: Final = 1_000
 FLOWS_ON_MS: Final = 4_000
 # How long a meter that fell silent is waited for, because its count settles the pour for certain.
 METER_WAIT_MS: Final = 15_000
-# A longer overrun is a fault, and nothing to learn from.
-OVERRUN_MS_MAX: Final = 2_000
+# An overrun of more than twice the usual and a half second is a valve that hung, or a leak; one of less than a third of
+# the usual is a rotor that stood, as far as the counter can tell so little.
+OVERRUN_TIMES_MAX: Final = 2
+OVERRUN_SLACK_MS: Final = 500
+OVERRUN_TIMES_MIN: Final = 3
+OVERRUN_COUNTS_MIN: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class PourLimits:
-    """What this pour must keep to. `nominal_ml_per_s` and `overrun_ms` are the outlet's."""
+    """What this pour must keep to. `nominal_ml_per_s`, `overrun_ms` and `usual_pace` are the outlet's."""
 
     asked_ml: int
     volume_ml_max: int
@@ -62,19 +66,19 @@ class PourLimits:
     stall_ms: int
     nominal_ml_per_s: int
     overrun_ms: int
+    usual_pace: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PourResult:
-    """How a pour ended. `overrun_ms` is None when nothing was learned of the outlet; `open_ms` when nobody watched."""
+    """How a pour ended, and what it taught about its outlet."""
 
     state: State
     reason: PourReason
     poured_ml: int
     totaliser_after: int
-    open_ms: int | None
+    learned: Learned
     overrun_ml: int = 0
-    overrun_ms: int | None = None
     flows_on: bool = False
 
     @property
@@ -98,7 +102,7 @@ class PourRun:
         before = Totaliser(intent.totaliser_before, intent.modulus, clock.mono_ms())
         factor = Factor(intent.pulses_per_litre_milli)
         self._flow = Flow.begin(before, factor, limits.nominal_ml_per_s)
-        self._even = Evenness(clock.mono_ms())
+        self._even = Evenness(Point(0, clock.mono_ms()), limits.usual_pace)
         self._opened_ms: int | None = None  # when the first order to open left
         self._open_until_ms = clock.mono_ms()  # until then the relay surely keeps it open
         self._shut_by_ms = clock.mono_ms()  # by then the relay's own timer has surely shut it
@@ -162,7 +166,7 @@ class PourRun:
         except LINE_TROUBLE as trouble:
             log.warning("the valve did not answer: %s", trouble)
             return Event.VALVE_LOST
-        self._even = Evenness(self._opened_ms)
+        self._even = Evenness(Point(0, self._opened_ms), self._limits.usual_pace)
         now = self._clock.mono_ms()
         self._flow = replace(self._flow, last_growth_ms=now)
         return Event.OPENED
@@ -300,7 +304,23 @@ class PourRun:
         volume = self._between(after)
         if not volume.certain or (self._reason == "stalled" and not self._dry):
             return False
-        return not watched or (not self._flow.broken and self._even.is_even)
+        if not watched:
+            return True
+        return not self._flow.broken and self._even.is_even and self._overran_as_usual(volume.poured_ml)
+
+    def _overran_as_usual(self, poured_ml: int) -> bool:
+        """Whether valve and meter followed the order to shut: water came for a while, and not for long."""
+        expected_ml = flows.overrun_ml(self._closing_pace, self._limits.overrun_ms)
+        overrun_ml = poured_ml - self._closing_ml
+        if self._reason == "valve_lost":  # it was open until its timer ran out
+            return overrun_ml > 0 or self._closing_pace == 0
+        if self._reason == "meter_lost":  # nobody saw where it stood when the valve was shut
+            return True
+        at_most_ms = self._limits.overrun_ms * OVERRUN_TIMES_MAX + OVERRUN_SLACK_MS
+        if overrun_ml * 1000 > self._closing_pace * at_most_ms + flows.SLACK_ML * 1000:
+            return False
+        counts = self._flow.factor.counts(expected_ml)
+        return counts < OVERRUN_COUNTS_MIN or overrun_ml * OVERRUN_TIMES_MIN >= expected_ml
 
     def _between(self, after: Totaliser) -> flows.Volume:
         intent = self._intent
@@ -308,18 +328,16 @@ class PourRun:
         return flows.between(intent.totaliser_before, after.count, intent.modulus, factor, intent.at_most_ml)
 
     def _result(self, state: State, watched: bool) -> PourResult:
-        after, open_ms = self._after, None
+        after, learned = self._after, Learned()
         if watched:
             open_ms = 0 if self._opened_ms is None else max(0, self._closing_ms - self._opened_ms)
-        if (
-            after is None
-        ):  # never opened, or a meter that never came back: what was seen of it is the best that is known
-            return PourResult(state, self._reason, self._flow.millilitres, self._flow.newest.count, open_ms)
+            learned = Learned(open_ms=open_ms, pace=self._even.pace)
+        if after is None:
+            # Never opened, or a meter that never came back: what was seen of it is the best that is known.
+            return PourResult(state, self._reason, self._flow.millilitres, self._flow.newest.count, learned)
         volume = self._between(after)
         poured_ml = volume.poured_ml if volume.certain else self._flow.millilitres
         overrun_ml = poured_ml - self._closing_ml if watched else 0
-        learned = None
         if watched and state is State.ENDED and self._reason == "target" and self._closing_pace > 0:
-            learned = max(0, overrun_ml) * 1000 // self._closing_pace
-            learned = learned if learned <= OVERRUN_MS_MAX else None
-        return PourResult(state, self._reason, poured_ml, after.count, open_ms, overrun_ml, learned, self._flows_on)
+            learned = replace(learned, overrun_ms=max(0, overrun_ml) * 1000 // self._closing_pace)
+        return PourResult(state, self._reason, poured_ml, after.count, learned, overrun_ml, self._flows_on)

@@ -25,6 +25,7 @@ from edge_agent.ledger import locks, pours, water
 from edge_agent.ledger.database import LedgerDatabase
 from edge_agent.ledger.pours import PourIntent, PourRow, PourTerms
 from edge_agent.pour import flow, upkeep
+from edge_agent.pour.evenness import PACES_REMEMBERED, usual_pace
 from edge_agent.pour.flow import Factor
 from edge_agent.pour.plan import charged_fen
 from edge_agent.pour.run import LINE_TROUBLE, SLICE_MS, PourLimits, PourResult, PourRun
@@ -53,6 +54,7 @@ class Ready:
     before: Totaliser
     factor: Factor
     overrun_ms: int
+    usual_pace: int | None
 
 
 class Pouring:
@@ -86,8 +88,10 @@ class Pouring:
             before = await self._purifier.meter.totaliser()
         except LINE_TROUBLE as trouble:
             raise Refused("not_selling", f"the flow meter cannot be read: {trouble}") from trouble
-        learned = await self._ledger.read(lambda conn: pours.overruns_ms(conn, outlet.warmth, flow.OVERRUNS_REMEMBERED))
-        return Ready(outlet, config.limits, before, await self.factor(), flow.learned_overrun_ms(learned))
+        limit = max(flow.OVERRUNS_REMEMBERED, PACES_REMEMBERED)
+        overruns, paces = await self._ledger.read(lambda conn: pours.lessons(conn, outlet.warmth, limit))
+        overrun_ms = flow.learned_overrun_ms(overruns)
+        return Ready(outlet, config.limits, before, await self.factor(), overrun_ms, usual_pace(paces))
 
     async def pour(self, terms: PourTerms, ready: Ready, *, not_after_mono_ms: int) -> PourEnded:
         """Pour until the target or the first reason to end before it; returns the committed fact.
@@ -106,6 +110,7 @@ class Pouring:
             stall_ms=ready.limits.stall_ms,
             nominal_ml_per_s=ready.outlet.nominal_ml_per_s,
             overrun_ms=ready.overrun_ms,
+            usual_pace=ready.usual_pace,
         )
         self._stop = asyncio.Event()
         self._run = self._new_run(intent, limits)
@@ -146,12 +151,12 @@ class Pouring:
     async def _end(self, txn: int, terms: PourTerms, intent: PourIntent, result: PourResult) -> PourEnded:
         """Commit the outcome: all that follows from a pour, in one transaction."""
         fact = end_fact(txn, terms, intent, result)
-        worked_ms = result.open_ms
+        worked_ms = result.learned.open_ms
         if worked_ms is None:
             worked_ms = fact.poured_ml * 1000 // USUAL_ML_PER_S
 
         def write(conn: sqlite3.Connection) -> None:
-            pours.end(conn, fact, self._clock, open_ms=result.open_ms, overrun_ms=result.overrun_ms)
+            pours.end(conn, fact, self._clock, result.learned)
             upkeep.served(conn, terms.plan, fact.poured_ml, worked_ms)
             water.set_settled_count(conn, intent.meter, fact.totaliser_after)
             if result.flows_on:

@@ -32,6 +32,7 @@ CREATE TABLE pours (
     open_ms INTEGER,     -- for how long the valve was open; NULL when nobody watched
     overrun_ml INTEGER,
     overrun_ms INTEGER,  -- for how long water still came at the pace of the moment; NULL when nothing was learned
+    pace INTEGER,        -- counts per hour once it flowed evenly; NULL when it was too short to tell
     end_seq INTEGER CHECK ((end_seq IS NULL) = (state IN ('claimed', 'open'))),
     CHECK ((totaliser_before IS NOT NULL) = (state IN ('open', 'ended', 'doubtful'))),
     CHECK ((totaliser_before IS NULL) = (pulses_per_litre_milli IS NULL)),
@@ -39,7 +40,7 @@ CREATE TABLE pours (
 ) STRICT;
 CREATE UNIQUE INDEX pours_one_open ON pours (state) WHERE state = 'open';
 CREATE INDEX pours_claimed ON pours (state) WHERE state = 'claimed';
-CREATE INDEX pours_by_outlet ON pours (outlet) WHERE overrun_ms IS NOT NULL;
+CREATE INDEX pours_by_outlet ON pours (outlet);
 CREATE TRIGGER pours_terms_are_final
     BEFORE UPDATE OF order_id, outlet, source, means, asked_ml, price_fen_per_litre, hold_fen, paid_fen, plan ON pours
     BEGIN SELECT RAISE(ABORT, 'the terms of a pour are never changed'); END;

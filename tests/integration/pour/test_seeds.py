@@ -18,6 +18,8 @@ from tests.integration.pour.test_pours import billed_right
 
 POURS_PER_SEED = 50
 SEEDS = range(20)
+# What happens to every third pour or so in which nothing else does.
+CHANCES = {"air": 0.2, "stuck_shut": 0.05, "stuck_open": 0.1}
 # What a dead or deaf agent may leave open; the relay's own timer is shorter.
 OPEN_WITHOUT_ORDER_MS = 2_000
 
@@ -53,7 +55,10 @@ async def one_pour(basin: Basin, ends: Counter[str]) -> None:
     """A pour of any size in which something may go wrong, held against the truth."""
     dice = basin.dice
     asked_ml = dice.choice([300, 500, 1000, 1500, 2000])
-    name, happen = dice.choice(list(misfortunes(basin).items()))
+    # One misfortune at a time: two that hide each other cannot be told from a sound pour by anybody.
+    all_that_may = list(misfortunes(basin).items())
+    name, happen = dice.choice([*all_that_may, *all_that_may[:1] * 5])
+    basin.faults.set_rates(CHANCES if name == "nothing" else {})
     basin.timeline.after(dice.randint(0, asked_ml * 36), happen)
     for line in (basin.valve.line, basin.meter.line):
         line.loses = dice.choice([0.0, 0.0, 0.02, 0.1])
@@ -84,11 +89,10 @@ async def test_billed_is_what_flowed_or_a_person_decides(tmp_path: Path, seed: i
         outlet = OutletPlan(relay=RELAY, flow_ml_per_s=(30, 45, 20)[seed % 3], close_ms=(300, 60)[seed % 2])
         basin = Basin(ledger, clock, timeline, seed, outlet=outlet)
         for _ in range(POURS_PER_SEED):
-            basin.faults.set_rates({"air": 0.08, "stuck_shut": 0.02, "stuck_open": 0.03})
             await one_pour(basin, ends)
             basin.rest()
             await ledger.write(lambda conn: locks.clear_fault(conn, LEAK, MACHINE, "mended", clock))
         assert await ledger.read(pours.open_pour) is None
     print(dict(ends))
     certain = sum(count for end, count in ends.items() if not end.endswith("?"))
-    assert certain >= POURS_PER_SEED // 2, f"reviews are the exception: {dict(ends)}"
+    assert certain >= POURS_PER_SEED // 3, f"reviews are the exception: {dict(ends)}"

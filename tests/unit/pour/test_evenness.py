@@ -5,9 +5,9 @@ import pytest
 from edge_agent.pour.evenness import Evenness, Point
 
 
-def poured(*paces: tuple[int, float], every_ms: int = 100, opens_ms: int = 100) -> Evenness:
+def poured(*paces: tuple[int, float], every_ms: int = 100, opens_ms: int = 100, usual: int | None = None) -> Evenness:
     """A pour of (duration ms, counts per second) one after the other."""
-    found = Evenness(opened_ms=0)
+    found = Evenness(Point(0, 0), usual)
     now, counts = opens_ms, 0.0
     found = found.take(Point(0, 50))
     for duration_ms, pace in paces:
