@@ -21,7 +21,7 @@ import serial
 POLL_FRAME = bytes.fromhex("01034021")  # address 1, POLL, CRC-16/MODBUS
 RUN_FRAME = bytes.fromhex("0105000000")  # as long as a RUN; nobody checks it
 BAUD = 38_400
-READ_BYTES = 256
+READ_BYTES = 4096
 # A board answers within 50 ms; after a pause of this length the answer is complete.
 QUIET_S = 0.02
 # A board that says nothing for so long says nothing at all.
