@@ -156,19 +156,20 @@ class PourRun:
     # --- while open ---
 
     async def _open(self, not_after_mono_ms: int) -> Event:
-        if self._clock.mono_ms() > not_after_mono_ms:
-            return Event.NEVER_OPENED
         self._opened_ms = self._clock.mono_ms()
+        if self._opened_ms > not_after_mono_ms:
+            return Event.NEVER_OPENED
+        self._even = Evenness(Point(0, self._opened_ms), self._limits.usual_pace)
         try:
             await self._arm()
         except NeverSent:
             return Event.NEVER_OPENED
         except LINE_TROUBLE as trouble:
-            log.warning("the valve did not answer: %s", trouble)
-            return Event.VALVE_LOST
-        self._even = Evenness(Point(0, self._opened_ms), self._limits.usual_pace)
-        now = self._clock.mono_ms()
-        self._flow = replace(self._flow, last_growth_ms=now)
+            log.info("the valve did not answer: %s", trouble)
+            self._open_until_ms = self._clock.mono_ms() + REARM_MS
+            return Event.UNANSWERED
+        finally:
+            self._flow = replace(self._flow, last_growth_ms=self._clock.mono_ms())
         return Event.OPENED
 
     async def _arm(self) -> None:

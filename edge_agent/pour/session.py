@@ -39,6 +39,9 @@ log = logging.getLogger(__name__)
 LEAK = "water_leak"
 MACHINE = "machine"
 
+# One lost answer is noise; a person who pressed waits for no more.
+COUNT_ASKED_MAX = 3
+
 # What an outlet can give beyond what was asked for while a dead agent's valve is still open, at four times its flow.
 AFTER_DEATH_MS = 3_000
 # A pour found open without a configuration is settled all the same; its outlet is then taken for a usual one.
@@ -84,14 +87,23 @@ class Pouring:
 
     async def make_ready(self, config: PurifierConfig, outlet: Outlet) -> Ready:
         """Look at the meter; raises `Refused("not_selling")` when it cannot be read."""
-        try:
-            before = await self._purifier.meter.totaliser()
-        except LINE_TROUBLE as trouble:
-            raise Refused("not_selling", f"the flow meter cannot be read: {trouble}") from trouble
+        before = await self._count()
         limit = max(flow.OVERRUNS_REMEMBERED, PACES_REMEMBERED)
         overruns, paces = await self._ledger.read(lambda conn: pours.lessons(conn, outlet.warmth, limit))
         overrun_ms = flow.learned_overrun_ms(overruns)
         return Ready(outlet, config.limits, before, await self.factor(), overrun_ms, usual_pace(paces))
+
+    async def _count(self) -> Totaliser:
+        """What the meter shows; asked again on a noisy line, because reading does no harm."""
+        for _ in range(COUNT_ASKED_MAX - 1):
+            try:
+                return await self._purifier.meter.totaliser()
+            except LINE_TROUBLE as trouble:
+                log.info("the meter did not answer: %s", trouble)
+        try:
+            return await self._purifier.meter.totaliser()
+        except LINE_TROUBLE as trouble:
+            raise Refused("not_selling", f"the flow meter cannot be read: {trouble}") from trouble
 
     async def pour(self, terms: PourTerms, ready: Ready, *, not_after_mono_ms: int) -> PourEnded:
         """Pour until the target or the first reason to end before it; returns the committed fact.

@@ -7,7 +7,7 @@ ends in exactly one of two states: `ended`, when the count before and after prov
 nobody can prove it and a person decides (I2). What flowed is charged, never what was asked for.
 
     ready      the intent is committed, the valve was never told to open
-    opening    the relay took the order; no water has passed the meter yet
+    opening    the order has left; no water has passed the meter yet
     flowing    the meter grows
     closing    the valve is to be shut and nobody has confirmed it yet; a pour found open after a crash begins here
     settling   the valve is shut; what is on its way still passes the meter
@@ -56,6 +56,7 @@ class Event(StrEnum):
     """What can happen to a pour."""
 
     OPENED = "opened"  # the relay took the order to open
+    UNANSWERED = "unanswered"  # the order to open was sent, the answer is lost: it is told again, which does no harm
     NEVER_OPENED = "never_opened"  # it is proven that the order to open did not leave
     FLOW = "flow"  # the meter has grown since the last look
     TARGET = "target"  # what will have flowed when the valve is shut is what was asked for
@@ -86,7 +87,7 @@ CLOSES: Final = (
 TABLE: Final[dict[tuple[State, Event], State]] = {
     (State.READY, Event.OPENED): State.OPENING,
     (State.READY, Event.NEVER_OPENED): State.ENDED,
-    (State.READY, Event.VALVE_LOST): State.CLOSING,
+    (State.READY, Event.UNANSWERED): State.OPENING,
     (State.OPENING, Event.FLOW): State.FLOWING,
     (State.FLOWING, Event.FLOW): State.FLOWING,
     **{(state, event): State.CLOSING for state in (State.OPENING, State.FLOWING) for event in CLOSES},
