@@ -316,8 +316,8 @@ SENTENCES: Final[Mapping[str, str]] = {
     "aislectl now means the simulated machine: try aislectl status, watch, sweep.": (
         "现在 aislectl 指向模拟机器：试试 aislectl status、watch、sweep。"
     ),
-    "aislectl simulate breaks and mends it, e.g. fault jam, door open. exit ends the demo.": (
-        "aislectl simulate 制造和排除故障，例如 fault jam、door open。exit 结束演示。"
+    "aislectl simulate breaks and mends it, e.g. fault jam, door open, mend. exit ends the demo.": (
+        "aislectl simulate 制造和排除故障，例如 fault jam、door open、mend。exit 结束演示。"
     ),
     "break and mend the simulated machine of the demo": "给演示的模拟机器制造和排除故障",
     "what to change": "改变什么",
@@ -347,6 +347,7 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "motor_fault": ("motor fault without a drop sensor", "电机故障且无掉货检测"),
     "ok": ("ok", "正常"),
     "over_current": ("over-current", "过流"),
+    "open": ("open circuit", "断路"),
     "no_stop_signal": ("no stop signal", "无到位信号"),
     "heavy": ("draws much more than its neighbours: stiff gear or tight spiral", "电流远大于同板电机：齿轮或弹簧过紧"),
     "light": ("draws much less than its neighbours: spiral loose on its shaft?", "电流远小于同板电机：弹簧可能松脱"),

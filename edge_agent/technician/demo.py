@@ -75,7 +75,7 @@ async def _play(desk: Desk, folder: Path, command: list[str]) -> int:
     if not command:
         desk.margin.print(desk.say("aislectl now means the simulated machine: try aislectl status, watch, sweep."))
         desk.margin.print(
-            desk.say("aislectl simulate breaks and mends it, e.g. fault jam, door open. exit ends the demo.")
+            desk.say("aislectl simulate breaks and mends it, e.g. fault jam, door open, mend. exit ends the demo.")
         )
     process = await asyncio.create_subprocess_exec(*(command or [os.environ.get("SHELL", "/bin/sh")]), env=place)
     return await process.wait()
@@ -136,7 +136,8 @@ async def _simulate(desk: Desk, asked: Namespace) -> int:
         raise Refused("no_demo", desk.say("there is no simulated machine here: aislectl demo starts one"))
     machine = {"machine": "playground"}
     requests: dict[str, dict[str, Any]] = {
-        "fault": {"do": "fault", **machine, "kind": asked.what, "once": True},
+        "fault": {"do": "fault", **machine, "kind": asked.what, "on": True},
+        "mend": {"do": "faults", "preset": "none"},
         "door": {"do": "door", **machine, "open": asked.what == "open"},
         "cable": {"do": "plug" if asked.what == "in" else "unplug", **machine},
         "power": {"do": "power_cycle", **machine},
@@ -174,7 +175,7 @@ WORDS: Final = (
         "break and mend the simulated machine of the demo",
         _simulate,
         (
-            argument("part", about="what to change", choices=("fault", "door", "cable", "power")),
+            argument("part", about="what to change", choices=("fault", "mend", "door", "cable", "power")),
             argument("what", about="jam and other faults; open or shut; in or out", nargs="?", default=""),
         ),
     ),

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,6 +57,13 @@ class Desk:
         if not os.access(self.settings_file, os.R_OK):
             return settings.Socket().path
         return self.settings().socket.path
+
+    def anyway(self) -> Desk:
+        """The same desk when the settings cannot be used: then the agent is looked for at the shipped socket."""
+        try:
+            return replace(self, socket=self.socket_path())
+        except SettingsWrong:
+            return replace(self, socket=settings.Socket().path)
 
     def settings(self) -> Settings:
         """The agent's settings; `SettingsWrong` when they cannot be used."""

@@ -66,7 +66,7 @@ async def doctor(desk: Desk) -> int:
 
 async def examine(desk: Desk) -> list[Finding]:
     """All findings, in the order in which one depends on another."""
-    seen = Examination(desk)
+    seen = Examination(desk.anyway())
     _settings(seen)
     status = await _agent(seen)
     if seen.settings is not None:

@@ -1,0 +1,168 @@
+"""The command speaks two languages, and nothing is missing in either."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import get_args
+
+import pytest
+
+from edge_agent import watch as machine_watch
+from edge_agent.links.breaker import BreakerState
+from edge_agent.pour import operations as pour_operations
+from edge_agent.pour import session as pour_session
+from edge_agent.pour import watch as pour_watch
+from edge_agent.selling import Band, Condition, not_selling_because
+from edge_agent.technician import chinese, screens
+from edge_agent.technician.motors import Oddity
+from edge_agent.technician.speech import Speech, chosen_language
+from edge_agent.technician.wiring import Pattern
+from edge_agent.vend import session as vend_session
+from shared import messages
+from shared.clock import ClockState
+from shared.water import ServiceMode, Warmth
+from tests.architecture.tree import modules
+
+
+def said() -> Iterator[str]:
+    """Every sentence in the sources that goes through a `say`, or is shown as help."""
+    for module in modules("edge_agent"):
+        if not module.name.startswith("edge_agent.technician"):
+            continue
+        for node in ast.walk(module.tree):
+            if not isinstance(node, ast.Call):
+                continue
+            name = ast.unparse(node.func)
+            texts: list[ast.expr] = []
+            if name == "say" or name.endswith(".say"):
+                texts = node.args[:1]
+            elif name == "Word":
+                texts = node.args[1:2]
+            elif name == "argument":
+                texts = [keyword.value for keyword in node.keywords if keyword.arg == "about"]
+            yield from (
+                part.value
+                for text in texts
+                for part in ast.walk(text)
+                if isinstance(part, ast.Constant) and isinstance(part.value, str)
+            )
+
+
+def test_every_sentence_has_its_chinese_and_no_chinese_is_left_over() -> None:
+    sentences = set(said())
+    assert len(sentences) > 150, "the search no longer finds the sentences"
+    assert sentences - chinese.SENTENCES.keys() == set()
+    assert chinese.SENTENCES.keys() - sentences == set()
+
+
+def test_both_halves_have_the_same_fields() -> None:
+    fields = re.compile(r"\{(\w+)\}")
+    assert [
+        english
+        for english, told in chinese.SENTENCES.items()
+        if sorted(fields.findall(english)) != sorted(fields.findall(told))
+    ] == []
+
+
+def test_the_chinese_half_is_chinese() -> None:
+    han = re.compile(r"[\u4e00-\u9fff]")
+    told = [*chinese.SENTENCES.values(), *(pair[1] for pair in chinese.FIXES.values())]
+    assert [text for text in told if han.search(text) is None] == []
+
+
+@pytest.mark.parametrize(
+    ("context", "words"),
+    [
+        ("", ("delivered", "failed", "unknown")),
+        ("", get_args(messages.FailReason)),
+        ("", get_args(messages.UnknownReason)),
+        ("", get_args(messages.BoardResult)),
+        ("", get_args(messages.PourReason)),
+        ("", get_args(ClockState)),
+        ("", get_args(Oddity)),
+        ("", get_args(Pattern)),
+        ("band", get_args(Band)),
+        ("breaker", get_args(BreakerState)),
+        ("outlet", get_args(Warmth)),
+        ("plan", get_args(ServiceMode)),
+        ("pour", ("claimed", "refused", "open", "ended", "doubtful")),
+        ("", screens.PROBES),
+        (
+            "",
+            (
+                machine_watch.SILENT,
+                machine_watch.WRONG_BOARD,
+                machine_watch.SENSOR_BLOCKED,
+                machine_watch.STOPPED,
+                machine_watch.OLD_COPY,
+                vend_session.BLIND_SENSOR,
+                pour_session.LEAK,
+                pour_watch.METER_SILENT,
+                pour_operations.DRIFT,
+            ),
+        ),
+    ],
+)
+def test_every_word_of_a_protocol_has_its_translation(context: str, words: tuple[str, ...]) -> None:
+    assert words
+    missing = [word for word in words if f"{context}/{word}" not in chinese.WORDS and word not in chinese.WORDS]
+    assert missing == []
+
+
+def test_every_pattern_of_a_line_says_what_to_do() -> None:
+    assert chinese.FIXES.keys() == set(get_args(Pattern))
+
+
+SELLING = Condition(
+    has_config=True,
+    door_open=False,
+    band="normal",
+    disk_problem=None,
+    ledger_damaged=False,
+    stopped_by=None,
+    boards_up=1,
+    recovering=False,
+)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ledger_damaged": True},
+        {"disk_problem": "/data: 5 bytes free, 9 are kept for outcomes: free some space"},
+        {"has_config": False},
+        {"stopped_by": "repair"},
+        {"door_open": True},
+        {"band": "cold"},
+        {"band": "warm"},
+        {"band": "sensor_fault"},
+        {"recovering": True},
+    ],
+)
+def test_every_reason_not_to_sell_is_told_in_chinese(change: dict[str, object]) -> None:
+    reason = not_selling_because(replace(SELLING, **change))  # type: ignore[arg-type]
+    assert reason is not None
+    assert Speech("zh").sentence(reason) != reason
+    assert Speech("en").sentence(reason) == reason
+
+
+@pytest.mark.parametrize(
+    ("environment", "language"),
+    [
+        ({"LANG": "zh_CN.UTF-8"}, "zh"),
+        ({"LANG": "zh_CN.UTF-8", "LC_ALL": "C"}, "en"),
+        ({"LC_ALL": "", "LANG": "zh_TW"}, "zh"),
+        ({"LANGUAGE": "en", "LANG": "zh_CN.UTF-8"}, "en"),
+        ({}, "en"),
+    ],
+)
+def test_the_locale_chooses(environment: dict[str, str], language: str) -> None:
+    assert chosen_language(environment) == language
+
+
+def test_a_word_of_newer_software_stays_as_it_is() -> None:
+    assert Speech("zh").word("unheard_of") == "unheard_of"
+    assert Speech("zh").sentence("something new") == "something new"
