@@ -32,11 +32,16 @@ PRESS_PREFIX = "p"
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What became of a sale, in the words of the journal: delivered, failed, unknown or tombstoned."""
+    """What became of a sale, in the words of the journal: delivered, failed, unknown or tombstoned.
+
+    `kept_fen` is what stays in the machine of the coins that were put in: the price, or nothing when nothing fell. They
+    are kept while a vend is in review, because only a person can decide it.
+    """
 
     order: OrderId
     state: str
     reason: str | None
+    kept_fen: int
 
 
 class Operations:
@@ -118,7 +123,7 @@ class Operations:
 
         Raises `Refused`: "not_selling", "busy", "aisle_closed", "underpaid", "known_order" (still running).
         """
-        order = OrderId(PRESS_PREFIX + check_id("press", press)[:47])
+        order = OrderId(check_id("press", PRESS_PREFIX + press))
         if (known := await self.settled(order)) is not None:
             return known
         reason = self.why_not_selling()
@@ -133,14 +138,12 @@ class Operations:
         if self.busy():
             raise Refused("busy", "another sale is running")
         async with self._lane:
-            await self._sell(order, found, config, means, paid_fen)
+            await self._sell(order, found, config, means)
         settled = await self.settled(order)
         assert settled is not None
         return settled
 
-    async def _sell(
-        self, order: OrderId, aisle: AisleConfig, config: MachineConfig, means: Means, paid_fen: int
-    ) -> None:
+    async def _sell(self, order: OrderId, aisle: AisleConfig, config: MachineConfig, means: Means) -> None:
         pressed_ms = self._clock.mono_ms()
         ready = await self._vending.make_ready(config, aisle.aisle, aisle.goods)
         sale = Sale(
@@ -150,7 +153,8 @@ class Operations:
             price_fen=aisle.price_fen,
             source="button",
             means=means,
-            paid_fen=paid_fen,
+            # The price stays here; what was put in beyond it is the panel's to give back.
+            paid_fen=0 if means == "free" else aisle.price_fen,
             config_version=config.version,
         )
         await self._vending.deliver(sale, config, ready, not_after_mono_ms=pressed_ms + WAIT_MS)
@@ -162,7 +166,8 @@ class Operations:
             return None
         if row.state in ("open", "claimed"):
             raise Refused("known_order", f"order {order} is running")
-        return Settled(order=order, state=row.state, reason=row.reason)
+        kept_fen = row.sale.paid_fen if row.state in ("delivered", "unknown") else 0
+        return Settled(order=order, state=row.state, reason=row.reason, kept_fen=kept_fen)
 
     async def _bury(self, offer: Offer, config: MachineConfig, refused: Refused | DiskShort) -> None:
         """Tell that an offered order will never be carried out here, if that is already certain."""

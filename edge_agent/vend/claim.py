@@ -106,10 +106,13 @@ class Claims:
         answers: asyncio.Queue[Grant | Refusal] = asyncio.Queue()
         self._waiting = (order, answers)
         claim = Claim(order=order, nonce=nonce, boot_id=self._clock.boot_id, epoch=self._ledger.epoch)
+        say_at_ms = self._clock.mono_ms()
         try:
-            while (left_ms := self.not_after(claimed_ms) - self._clock.mono_ms()) > 0:
-                self._say(claim)
-                answer = await within(self._clock, answers.get(), min(left_ms, REPEAT_MS))
+            while (now_ms := self._clock.mono_ms()) < self.not_after(claimed_ms):
+                if now_ms >= say_at_ms:  # by the clock alone: an answer that does not fit must not make us repeat
+                    self._say(claim)
+                    say_at_ms = now_ms + REPEAT_MS
+                answer = await within(self._clock, answers.get(), min(say_at_ms, self.not_after(claimed_ms)) - now_ms)
                 if answer is None or answer.nonce != nonce:
                     continue
                 if isinstance(answer, Refusal):

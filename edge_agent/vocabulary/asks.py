@@ -9,6 +9,9 @@ import msgspec
 from shared.messages import Id, Means, Text
 from shared.water import Warmth
 
+# An order id is made of it by one more letter in front.
+Press = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,46}$")]
+
 
 class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of all parameters: a misspelt one is refused, not ignored."""
@@ -21,7 +24,7 @@ class Nothing(Params, frozen=True, kw_only=True):
 class Sell(Params, frozen=True, kw_only=True):
     """`press` names one press of one button: asked again, it is answered with what became of it."""
 
-    press: Id
+    press: Press
     aisle: Id
     means: Means = "coin"
     paid_fen: Annotated[int, msgspec.Meta(ge=0, le=10**8)] = 0

@@ -50,7 +50,13 @@ class LocalWords:
 
     async def _sell(self, sell: Sell, caller: Caller) -> object:
         settled = await self._operations.sell(sell.press, sell.aisle, sell.means, sell.paid_fen)
-        return {"order": settled.order, "state": settled.state, "reason": settled.reason}
+        return {
+            "order": settled.order,
+            "state": settled.state,
+            "reason": settled.reason,
+            # What the panel gives back: everything when nothing fell, else what was put in beyond the price.
+            "change_fen": max(0, sell.paid_fen - settled.kept_fen),
+        }
 
     async def _order(self, question: OrderQuestion, caller: Caller) -> object:
         def look(conn: Any) -> object:

@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from firmware_sim.demo.account import settled
+from firmware_sim.demo.cast import GOODS
 from tests.acceptance.house import House, house, vending
 from tests.acceptance.traffic import Traffic
 from tests.crash.processes import injected, need_strace
@@ -71,10 +72,9 @@ async def test_ingest_dies_between_its_commit_and_the_watermark(tmp_path_factory
             ]
             assert books.execute("SELECT on_hand FROM stock_balances WHERE aisle = '1-00'").fetchall() == [(9,)]
         assert (await street.stage.panels["vm-1"].ask("status"))["facts_waiting"] > 0, "nobody told the machine"
-        paid_fen = 1_000
         await street.start_cloud()
         await street.press("1-01")
         await street.until_told()
-        assert await street.account_fen("revenue") == 2 * paid_fen
+        assert await street.account_fen("revenue") == 2 * GOODS[0].price_fen  # the pair of aisles holds the first goods
         account = await street.balances()
         assert account.delivered == 2

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from edge_agent.commands import Commands
+from edge_agent.devices.ports import BoardFinished
 from edge_agent.ledger import inbox, journal, locks, outbox, stock
 from edge_agent.ledger.database import LedgerDatabase
 from edge_agent.operations import Operations
@@ -29,6 +30,9 @@ from shared.messages import (
     LoadStock,
     SetAisleLock,
     SetSelling,
+    VendDelivered,
+    VendFailed,
+    VendUnknown,
     decode_fact,
     encode,
 )
@@ -171,3 +175,23 @@ async def test_the_same_press_is_answered_and_never_sold_again(world: World) -> 
     again = await world.operations.sell("press-1", "A1", "coin", 500)
     assert first == again
     assert world.board.starts == [5]
+
+
+@pytest.mark.parametrize(
+    ("run", "state", "kept_fen"),
+    [
+        (run_of(5), "delivered", 350),
+        (run_of(5, drop=False), "unknown", 350),
+        (run_of(5, "open", drop=False), "failed", 0),
+    ],
+)
+async def test_the_price_stays_in_the_machine_and_no_coin_beyond_it(
+    world: World, run: BoardFinished, state: str, kept_fen: int
+) -> None:
+    await world.apply()
+    await world.obey(LoadStock(aisle="A1", quantity=3))
+    world.board.runs = [run]
+    settled = await world.operations.sell("press-1", "A1", "coin", 1_000)
+    assert (settled.state, settled.kept_fen) == (state, kept_fen)
+    (end,) = [*await world.told(VendDelivered), *await world.told(VendUnknown), *await world.told(VendFailed)]
+    assert end.paid_fen == 350

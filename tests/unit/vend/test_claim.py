@@ -119,6 +119,7 @@ async def test_a_grant_that_does_not_fit_is_ignored(world: World, forge: Callabl
     world.answer = lambda claim, count: forge(claim)
     assert await world.win() is None
     assert await world.tombstones() == ["late_grant"]
+    assert len(world.said) == WAIT_MS // REPEAT_MS  # answers that do not fit do not make it repeat sooner
 
 
 async def test_a_good_grant_after_a_forged_one_still_wins(world: World) -> None:
