@@ -86,7 +86,7 @@ class Purifiers:
                 at_ms=origin.happened_ms,
             )
         )
-        job = Condition(origin.tenant, origin.machine, "leak", "machine")
+        job = Condition(origin.tenant, origin.machine, "water_leak", "machine")
         self._books.desk.open(job, f"{fact.leaked_ml} ml flowed while every valve was shut: repair it, then clear it")
 
     def filter_changed(self, origin: Origin, fact: FilterChanged) -> None:

@@ -27,8 +27,6 @@ def examples(own: Business) -> dict[str, Example]:
     machine, spare = {"machine": own.machine}, {"machine": own.spare}
     aisle = {"machine": own.machine, "aisle": "a1"}
     order, goods, member = {"order": own.order}, {"goods": own.goods}, {"member": own.member}
-    purifier, pour = {"machine": own.purifier}, {"order": own.pour}
-    cold = {"warmth": "cold", "relay": 2, "price_fen_per_litre": 60}
     a1 = {"aisle": "a1", "board": 1, "motor": 0, "goods": own.goods, "price_fen": 400, "capacity": 10}
     return {
         "logout": Example(),
@@ -88,6 +86,21 @@ def examples(own: Business) -> dict[str, Example]:
         "sales_by_hour": Example(query=PERIOD),
         "days_to_empty": Example(),
         "machine_account": Example(machine, query=PERIOD),
+        "list_quarantine": Example(),
+        "list_unclaimed": Example(),
+        "quarantine_detail": Example({"item": own.item}),
+        "replay_quarantined": Example({"item": own.item}, status=409),
+        "list_tickets": Example(),
+        "ticket_detail": Example({"ticket": own.ticket}),
+        "assign_ticket": Example({"ticket": own.ticket}, {"assignee": "tom"}),
+        "close_ticket": Example({"ticket": own.ticket}, {"resolution": "spiral cleared"}),
+    } | _water(own)
+
+
+def _water(own: Business) -> dict[str, Example]:
+    purifier, pour = {"machine": own.purifier}, {"order": own.pour}
+    cold = {"warmth": "cold", "relay": 2, "price_fen_per_litre": 60}
+    return {
         "get_purifier": Example(purifier),
         "put_purifier": Example(purifier, {"version": 1, "outlets": [cold], "plan": {"plan": "free", "mode": "sale"}}),
         "water_condition": Example(purifier),
@@ -104,12 +117,4 @@ def examples(own: Business) -> dict[str, Example]:
         # Held and not in review, which only a caller who may decide gets to know.
         "decide_pour": Example(pour, {"poured_ml": 400, "reason": "seen on camera"}, status=409),
         "water_by_plan": Example(query=PERIOD),
-        "list_quarantine": Example(),
-        "list_unclaimed": Example(),
-        "quarantine_detail": Example({"item": own.item}),
-        "replay_quarantined": Example({"item": own.item}, status=409),
-        "list_tickets": Example(),
-        "ticket_detail": Example({"ticket": own.ticket}),
-        "assign_ticket": Example({"ticket": own.ticket}, {"assignee": "tom"}),
-        "close_ticket": Example({"ticket": own.ticket}, {"resolution": "spiral cleared"}),
     }

@@ -105,13 +105,13 @@ async def test_a_leak_is_metered_and_repaired(database: Database) -> None:
     device = await open_tap(database)
     await say(
         database,
-        device.fact(FaultChanged(code="leak", scope="machine", active=True)),
+        device.fact(FaultChanged(code="water_leak", scope="machine", active=True)),
         device.fact(WaterLeaked(leaked_ml=120)),
         device.fact(WaterLeaked(leaked_ml=80)),
     )
-    assert await open_jobs(database) == {("leak", "machine")}
+    assert await open_jobs(database) == {("water_leak", "machine")}
     assert await litres(database) == WaterAccount(sold_ml=0, given_ml=0, leaked_ml=200, doubtful_ml=0)
-    await say(database, device.fact(FaultChanged(code="leak", scope="machine", active=False)))
+    await say(database, device.fact(FaultChanged(code="water_leak", scope="machine", active=False)))
     assert await open_jobs(database) == set()
 
 
@@ -241,7 +241,7 @@ async def test_a_job_that_somebody_closed_opens_again_with_the_next_leak(databas
         await close(work, TENANT, ticket, "wang", "new hose")
     assert await open_jobs(database) == set()
     await say(database, device.fact(WaterLeaked(leaked_ml=80)))
-    assert await open_jobs(database) == {("leak", "machine")}
+    assert await open_jobs(database) == {("water_leak", "machine")}
 
 
 def test_a_sealed_visit_survives_the_wire() -> None:
