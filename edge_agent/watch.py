@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from edge_agent.devices.ports import AisleMotors, BoardFinished, BoardIdle, BoardStatus, Door
-from edge_agent.errors import BoardMisbehaved
+from edge_agent.errors import BoardMisbehaved, DiskShort
 from edge_agent.ledger import locks, outbox
 from edge_agent.ledger.database import LedgerDatabase
 from edge_agent.selling import Band, Condition, next_band, not_selling_because, stopped_because
@@ -121,10 +121,16 @@ class MachineWatch:
         await self.tell(fact)
 
     async def tell(self, fact: StateFact) -> None:
-        """Write a state fact down unless it is what was told last; most looks change nothing and cost no write."""
+        """Write a state fact down unless it is what was told last; most looks change nothing and cost no write.
+
+        On a full disk it is not told: the reserve is for money. It is in memory, and told at the next change.
+        """
         known = await self._ledger.read(lambda conn: locks.current(conn, state_key(fact)))
         if known != fact:
-            await self._ledger.write(lambda conn: locks.set_state(conn, fact, self._clock), outcome=True)
+            try:
+                await self._ledger.write(lambda conn: locks.set_state(conn, fact, self._clock))
+            except DiskShort as short:
+                log.warning("%s is not told: %s", fact, short)
 
     async def watch_board(self, board: int, poll_ms: int) -> None:
         """Poll one board for ever: is it there, is it the right one, is its sensor clear, how warm is it."""
@@ -163,11 +169,8 @@ class MachineWatch:
         log.info("board %d answers: %s", board, name)
         self._down.pop(board, None)
 
-        def clear(conn: sqlite3.Connection) -> None:
-            for code in (SILENT, WRONG_BOARD):
-                locks.clear_fault(conn, code, f"board-{board}", f"{name} answers", self._clock)
-
-        await self._ledger.write(clear, outcome=True)
+        for code in (SILENT, WRONG_BOARD):
+            await self.tell(FaultChanged(code=code, scope=f"board-{board}", active=False, detail=f"{name} answers"))
         await self.change(boards_up=len(self._boards.keys() - self._down.keys()))
 
     async def _note_sensor(self, board: int, *, blocked: bool) -> None:

@@ -131,6 +131,10 @@ class LedgerDatabase:
         An exception out of `change` rolls everything back and comes out here. A cancelled caller is held until the
         transaction has ended, and is cancelled then. With `outcome`, `change` may use the reserve, and is run a second
         time when the first found the disk full. Raises `DiskShort`, `LedgerUnsafe` or `LedgerDamaged`.
+
+        An outcome that does not fit even so raises `LedgerUnsafe`: what has happened stays open in the file, and the
+        proof of it in the board or the meter. The process must end, so that nothing takes that proof away before the
+        next start settles it.
         """
         try:
             return await _on_thread(self._thread, lambda: self._transact(change, outcome))

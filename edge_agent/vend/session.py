@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from edge_agent.devices.ports import AisleMotors, BoardFinished, BoardIdle
-from edge_agent.errors import DiskShort, LedgerUnsafe, Refused
+from edge_agent.errors import DiskShort, Refused
 from edge_agent.ledger import journal, locks, stock
 from edge_agent.ledger.database import LedgerDatabase
 from edge_agent.ledger.journal import AttemptPlan, OpenOrder, Sale
@@ -206,7 +206,7 @@ class Vending:
                 locks.set_lock(conn, failed.aisle, True, reason, self._clock)
             return journal.next_attempt(conn, sale.order, closed, plan, self._clock)
 
-        txn = await self.write_outcome(write)
+        txn = await self._ledger.write(write, outcome=True)
         await self.acknowledge(failed.board)
         return txn
 
@@ -224,21 +224,10 @@ class Vending:
                 detail = f"{missed} runs in a row with a sound motor and no drop seen: clean and test the drop sensor"
                 locks.raise_fault(conn, BLIND_SENSOR, f"board-{plan.board}", detail, self._clock)
 
-        await self.write_outcome(write)
+        await self._ledger.write(write, outcome=True)
         if verdict.run is not None:
             await self.acknowledge(plan.board)
         return fact
-
-    async def write_outcome(self, change: Callable[[sqlite3.Connection], T]) -> T:
-        """Commit what a motor has done.
-
-        When not even the reserve has room for it, the process must end: the order stays open and the board keeps its
-        result, for the next start. Going on, the next sale would take that result away.
-        """
-        try:
-            return await self._ledger.write(change, outcome=True)
-        except DiskShort as short:
-            raise LedgerUnsafe(f"the outcome of a vend cannot be written: {short}") from short
 
     async def acknowledge(self, board: int) -> None:
         """Take a committed result away from its board."""

@@ -98,8 +98,8 @@ class Trials:
     async def _end(self, trial: int, plan: AttemptPlan, goods: GoodsId, verdict: Verdict) -> TrialEnd:
         seen = verdict.as_attempt(trial, plan)
         reason = verdict.seen.fail_reason or verdict.seen.unknown_reason
-        booked = await self._vending.write_outcome(
-            lambda conn: trials.end(conn, trial, goods, seen, reason, self._clock)
+        booked = await self._ledger.write(
+            lambda conn: trials.end(conn, trial, goods, seen, reason, self._clock), outcome=True
         )
         if verdict.run is not None:
             await self._vending.acknowledge(plan.board)

@@ -16,8 +16,9 @@ from pathlib import Path
 import aiosqlite
 import pytest
 
-from edge_agent.errors import LedgerRefused
+from edge_agent.errors import DiskShort, LedgerRefused, LedgerUnsafe
 from edge_agent.ledger import journal, opening, outbox, stock
+from edge_agent.ledger.database import LedgerDatabase
 from edge_agent.ledger.outbox import StreamPosition
 from shared.clock import ManualClock
 from shared.ids import MachineId, OrderId
@@ -299,3 +300,23 @@ async def test_a_broken_constraint_comes_out_as_it_is(tmp_path: Path, clock: Man
             await database.write(lambda conn: conn.execute("UPDATE stream SET acked = 99"))
         seq = await database.write(lambda conn: outbox.append(conn, CommandAnswered(command="c1", done=True), clock))
         assert seq == 2
+
+
+async def test_an_outcome_that_fits_nowhere_ends_the_process_and_is_never_tried_again(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with await LedgerDatabase.open(
+        tmp_path / "ledger.sqlite", machine=MACHINE, clock=clock, software="test", reserve_bytes=65_536
+    ) as database:
+
+        def full(conn: sqlite3.Connection) -> None:
+            # SQLite's own limit on pages answers as a full disk does, with and without the reserve.
+            conn.execute("PRAGMA max_page_count = 1")
+            conn.execute("CREATE TABLE large (filling BLOB)")
+            conn.execute("INSERT INTO large VALUES (zeroblob(10000000))")
+
+        with pytest.raises(DiskShort):
+            await database.write(full)
+        with pytest.raises(LedgerUnsafe, match="cannot be written down"):
+            await database.write(full, outcome=True)
+        with pytest.raises(LedgerUnsafe):
+            await database.write(lambda conn: None)
