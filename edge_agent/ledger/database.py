@@ -213,7 +213,13 @@ class LedgerDatabase:
                     return _in_transaction(self._conn, change)
                 raise
 
-        result = self._guarded(run)
+        try:
+            result = self._guarded(run)
+        except DiskShort as short:
+            if not outcome:
+                raise
+            self._failure = LedgerUnsafe(f"what has happened cannot be written down: {short}")
+            raise self._failure from short
         self._commits += 1
         if self._commits >= COMMITS_PER_CHECKPOINT:
             self._guarded(self._checkpoint)
