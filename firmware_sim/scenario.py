@@ -13,6 +13,7 @@
     port = "pty:ports/vm-0001"        # a symlink to a pseudo terminal, like /dev/serial/by-id; or "tcp:127.0.0.1:0"
     baud = 38400
     only_baud = false                 # true: a host that opens the terminal at another speed is not understood
+    speed = 1.0                       # by default the scenario's; water flows as fast as its host's limits are set
     late_ms = 2500                    # how late a reply may be that the fault `late` strikes
     door = "ports/vm-0001.door"       # a file like a GPIO value: 0 shut, 1 open
     celsius = 8
@@ -198,8 +199,12 @@ class MachineSettings:
     late_ms: int = 2500
     door: str | None = None
     celsius: float = 25.0
+    speed: float | None = None
 
     def __post_init__(self) -> None:
+        expect(
+            self.speed is None or 0 < self.speed <= SPEED_MAX, "speed", self.speed, f"above 0, at most {SPEED_MAX:g}"
+        )
         expect(bool(self.name), "name", self.name, "a name")
         expect(PORT_SPEC.fullmatch(self.port) is not None, "port", self.port, '"pty:PATH" or "tcp:HOST:PORT"')
         expect(self.baud in BAUDS, "baud", self.baud, f"one of {', '.join(map(str, BAUDS))}")
@@ -239,19 +244,23 @@ class Scenario:
             expect(kind in FAULTS, "rates", kind, f"one of {', '.join(FAULTS)}")
             expect(0 <= rate <= 1, f"rates.{kind}", rate, "a chance from 0 to 1")
 
+    def speed_of(self, machine: MachineSettings) -> float:
+        """Simulated seconds per real second of one machine."""
+        return self.speed if machine.speed is None else machine.speed
+
     def build(self) -> list[Machine]:
         """The machines, in their order, at rest at time 0."""
         rates = {**PRESETS[self.faults], **self.rates}
         return [
             Machine(
                 settings.name,
-                [board.plan(self.physics, self.speed) for board in settings.board],
+                [board.plan(self.physics, self.speed_of(settings)) for board in settings.board],
                 seed=self.seed,
                 physics=self.physics,
                 line=LineSettings(settings.baud, settings.late_ms),
                 rates=rates,
                 celsius=settings.celsius,
-                devices=[device.plan(settings.baud, self.speed) for device in settings.modbus],
+                devices=[device.plan(settings.baud, self.speed_of(settings)) for device in settings.modbus],
                 plumbing=settings.water,
             )
             for settings in self.machine

@@ -20,7 +20,7 @@ class Running:
     def __init__(self, machine: Machine, settings: MachineSettings, scenario: Scenario) -> None:
         self.machine = machine
         self.door = None if settings.door is None else scenario.folder.absolute() / settings.door
-        self._pace = Pace(machine.timeline, scenario.speed)
+        self._pace = Pace(machine.timeline, scenario.speed_of(settings))
         self._only_baud = settings.only_baud
         self.port: Port = open_port(settings.port, scenario.folder, self._heard)
         machine.line.send = self.port.write

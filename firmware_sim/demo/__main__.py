@@ -1,4 +1,4 @@
-"""`python -m firmware_sim.demo`: three machines, a broker and the cloud on one screen, and an account at the end."""
+"""`python -m firmware_sim.demo`: vending machines, a purifier, a broker and the cloud on one screen, and an account."""
 
 from __future__ import annotations
 

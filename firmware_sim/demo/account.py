@@ -5,7 +5,9 @@ Identities, every one of which must hold:
     ledger_drift_fen    0: every entry balances, balances are the sums of their postings, escrow is the open orders
     stock_drift         0: per machine opening + loaded - sold = counted; an open review may stand for one item
     double_deliveries   0: nothing fell for which there is neither a sale nor an open review
-    unsettled           0: every order has an end or is in review
+    water_drift_ml      0: per purifier what really flowed = sold + given + leaked, within the meter's one percent; a
+                        pour that nobody could prove may be off by all that was asked
+    unsettled           0: every order and every pour has an end or is in review
 """
 
 from __future__ import annotations
@@ -17,10 +19,15 @@ from typing import Any, Final
 
 from firmware_sim.demo.people import TROUBLE, Tally
 from firmware_sim.demo.stage import Stage
+from firmware_sim.demo.wire import Api
 
 # A claimed order waits at most ten seconds for its grant and a minute for a silent board; then its fact must travel.
 SETTLE_WAIT_S: Final = 180.0
 OPEN_STATES: Final = ("held", "claimed")
+# The account is of this run: a day to either side holds it, whatever the clocks say.
+PERIOD_MS: Final = 24 * 3_600_000
+# Less than this in an idle purifier is no leak yet, and is not told.
+UNTOLD_ML: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,29 @@ class MachineAccount:
 
 
 @dataclass(frozen=True, slots=True)
+class WaterAccount:
+    """One purifier's litres, in ml. `flowed` is the simulator's truth: what left by outlets and leaks behind the meter.
+
+    `unproven` is what was asked for in pours whose volume a person had to decide, or still has.
+    """
+
+    machine: str
+    flowed: int
+    sold: int
+    given: int
+    leaked: int
+    review: int
+    unproven: int
+
+    @property
+    def drift(self) -> int:
+        """Millilitres that are missing or too many, beyond what a meter may be off and what nobody could prove."""
+        missing = self.flowed - self.sold - self.given - self.leaked - self.review
+        allowed = self.flowed // 100 + UNTOLD_ML + self.unproven
+        return missing - allowed if missing > allowed else min(missing + allowed, 0)
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """The whole account; `lines` are the demo's last output."""
 
@@ -61,6 +91,18 @@ class Account:
     money_in_escrow_fen: int
     ledger_drift_fen: int
     machines: tuple[MachineAccount, ...]
+    pours: int = 0
+    purifiers: tuple[WaterAccount, ...] = ()
+
+    @property
+    def water_drift_ml(self) -> int:
+        """Sum over purifiers, each without its sign."""
+        return sum(abs(purifier.drift) for purifier in self.purifiers)
+
+    @property
+    def litres(self) -> str:
+        """What really flowed at all purifiers."""
+        return f"{sum(purifier.flowed for purifier in self.purifiers) / 1000:.2f}"
 
     @property
     def stock_drift(self) -> int:
@@ -76,7 +118,7 @@ class Account:
     def balances(self) -> bool:
         """Whether every identity holds."""
         wrong = (self.ledger_drift_fen, self.stock_drift, self.double_deliveries, self.unsettled, self.quarantined)
-        return not any(wrong)
+        return not any((*wrong, self.water_drift_ml))
 
     def lines(self) -> list[str]:
         """`key=value`, one a line."""
@@ -85,9 +127,15 @@ class Account:
             f" counted={m.counted} fell={m.fell} drift={m.drift}"
             for m in self.machines
         ]
+        rows += [
+            f"purifier={p.machine} flowed={p.flowed} sold={p.sold} given={p.given} leaked={p.leaked}"
+            f" review={p.review} unproven={p.unproven} drift={p.drift}"
+            for p in self.purifiers
+        ]
         names = (
             *("orders_placed", "button_sales", "delivered", "refunded", "review", "unsettled", "quarantined"),
-            *("money_in_escrow_fen", "ledger_drift_fen", "stock_drift", "double_deliveries"),
+            *("pours", "litres"),
+            *("money_in_escrow_fen", "ledger_drift_fen", "stock_drift", "double_deliveries", "water_drift_ml"),
         )
         return rows + [f"{name}={getattr(self, name)}" for name in names] + [f"balances={str(self.balances).lower()}"]
 
@@ -105,7 +153,7 @@ async def settled(stage: Stage) -> None:
 async def _is_quiet(stage: Stage) -> bool:
     try:
         for state in OPEN_STATES:
-            if await stage.api.count("/orders", state=state):
+            if await stage.api.count("/orders", state=state) or await stage.api.count("/pours", state=state):
                 return False
         if await stage.api.count("/commands", state="waiting"):
             return False
@@ -113,6 +161,9 @@ async def _is_quiet(stage: Stage) -> bool:
             status = await panel.ask("status")
             if status["busy"] or status["facts_waiting"]:
                 return False
+        # What leaked is told a minute later at the latest.
+        if any(account.drift for account in await _water_accounts(stage)):
+            return False
     except TROUBLE:
         return False
     return True
@@ -123,7 +174,7 @@ async def draw_up(stage: Stage, tally: Tally) -> Account:
     api = stage.api
     truth = (await stage.sim.truth())["machines"]
     machines = []
-    for machine in stage.panels:
+    for machine in (played.machine for played in stage.cast.machines):
         counts: dict[str, Any] = truth[machine]["totals"]
         machines.append(
             MachineAccount(
@@ -143,9 +194,32 @@ async def draw_up(stage: Stage, tally: Tally) -> Account:
         delivered=await api.count("/orders", state="delivered"),
         refunded=await api.count("/orders", state="refunded"),
         review=await api.count("/orders", state="review"),
-        unsettled=sum([await api.count("/orders", state=state) for state in OPEN_STATES]),
+        unsettled=sum([await api.count(path, state=state) for path in ("/orders", "/pours") for state in OPEN_STATES]),
         quarantined=await api.count("/quarantine"),
         money_in_escrow_fen=sum(account["balance_fen"] for account in escrow),
         ledger_drift_fen=(await api.get("/ledger/drift"))["drift_fen"],
         machines=tuple(machines),
+        pours=await api.count("/pours", state="poured"),
+        purifiers=tuple(await _water_accounts(stage)),
+    )
+
+
+async def _water_accounts(stage: Stage) -> list[WaterAccount]:
+    truth = (await stage.sim.truth())["machines"]
+    return [await _water_account(stage.api, one.machine, truth[one.machine]["water"]) for one in stage.cast.purifiers]
+
+
+async def _water_account(api: Api, machine: str, truth: dict[str, Any]) -> WaterAccount:
+    now_ms = int(time.time() * 1000)
+    period = {"from_ms": now_ms - PERIOD_MS, "before_ms": now_ms + PERIOD_MS}
+    told = (await api.get(f"/machines/{machine}/account", **period))["water"]
+    pours = await api.every("/pours", machine=machine)
+    return WaterAccount(
+        machine=machine,
+        flowed=(truth["poured_ul"] + truth["leaked_metered_ul"]) // 1000,
+        sold=told["sold_ml"],
+        given=told["given_ml"],
+        leaked=told["leaked_ml"],
+        review=told["doubtful_ml"],
+        unproven=sum(pour["asked_ml"] for pour in pours if pour["state"] == "review" or pour["decided_by"]),
     )

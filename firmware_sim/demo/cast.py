@@ -44,6 +44,51 @@ class Machine:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class Purifier:
+    """One purifier, paid by the pour; the front panel and the app sell the same water."""
+
+    machine: str
+    name: str
+    place: str
+    celsius: int = 22
+    program: tuple[str, ...] = ("-m", "edge_agent")
+
+    def config(self) -> dict[str, Any]:
+        """What the cloud is told of it."""
+        return {
+            "outlets": [
+                {
+                    "warmth": outlet.warmth,
+                    "relay": outlet.relay,
+                    "price_fen_per_litre": outlet.price_fen_per_litre,
+                    "nominal_ml_per_s": outlet.ml_per_s,
+                }
+                for outlet in OUTLETS
+            ],
+            "plan": {"plan": f"shop-{self.machine}", "mode": "vending"},
+            "filters": [
+                {"position": 1, "name": "PP 棉 PP cotton", "lifetime_hours": 4_320, "worklife_hours": 540},
+                {"position": 2, "name": "RO 膜 RO membrane", "lifetime_hours": 17_520, "worklife_hours": 4_000},
+            ],
+            "limits": {"pour_ml_max": 3_000},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Outlet:
+    """One choice of temperature; `relay` opens its valve."""
+
+    warmth: str
+    relay: int
+    price_fen_per_litre: int
+    ml_per_s: int
+
+
+# Fast outlets: a glass is full while one looks.
+OUTLETS: Final = (Outlet("normal", 1, 40, 90), Outlet("cold", 2, 60, 90), Outlet("hot", 3, 80, 60))
+GLASSES_ML: Final = (200, 300, 500, 1_000)
+
 CAPACITY: Final = 12
 OPENING: Final = 4  # what lies in every aisle before the restocker comes
 LOADED: Final = 6  # what the restocker puts in
@@ -72,6 +117,8 @@ MACHINES: Final = (
     Machine("vm-0003", "宿舍三号楼 Dormitory 3", "south campus", {1: 20}, 7),
 )
 
+PURIFIERS: Final = (Purifier("wp-0001", "食堂门口 Canteen entrance", "north campus"),)
+
 MEMBERS: Final = tuple(f"member-{number:02d}" for number in range(1, 9))
 TOP_UP_FEN: Final = 500_000
 
@@ -85,6 +132,16 @@ class Cast:
     """
 
     machines: tuple[Machine, ...] = MACHINES
+    purifiers: tuple[Purifier, ...] = ()
     physics: Mapping[str, int] = field(default_factory=dict)
     agent: Mapping[str, Mapping[str, int | str]] = field(default_factory=dict)
     cloud: tuple[str, ...] = ()
+
+    @property
+    def everybody(self) -> tuple[Machine | Purifier, ...]:
+        """All that has an agent."""
+        return (*self.machines, *self.purifiers)
+
+
+# Who plays when nobody says otherwise.
+WHOLE_CAST: Final = Cast(purifiers=PURIFIERS)

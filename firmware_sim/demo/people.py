@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import httpx2
 
-from firmware_sim.demo.cast import GOODS, MEMBERS, Machine
+from firmware_sim.demo.cast import GLASSES_ML, GOODS, MEMBERS, OUTLETS, Machine, Purifier
 from firmware_sim.demo.processes import Failed
 from firmware_sim.demo.stage import Stage
 from firmware_sim.demo.wire import Refused
@@ -18,6 +18,8 @@ from firmware_sim.demo.wire import Refused
 # Seconds between two of the same kind, on average. A human pace for three machines; a vend takes about four.
 ORDER_EVERY_S: Final = 2.5
 PRESS_EVERY_S: Final = 4.0
+POUR_EVERY_S: Final = 6.0
+TAP_EVERY_S: Final = 8.0
 ROUND_EVERY_S: Final = 15.0
 
 PRICES: Final = {goods.goods: goods.price_fen for goods in GOODS}
@@ -35,6 +37,7 @@ class Tally:
     presses_sold: int = 0
     presses_turned_away: int = 0
     presses_unanswered: int = 0
+    pours_placed: int = 0
     reviews_decided: int = 0
     news: list[str] = field(default_factory=list)
 
@@ -61,6 +64,10 @@ class People:
             for machine in machines:
                 group.create_task(self._keep(self._press, PRESS_EVERY_S * len(machines), machine), name="pressers")
                 group.create_task(self._keep(self._look_after, ROUND_EVERY_S, machine), name="technician")
+            for purifier in self._stage.cast.purifiers:
+                group.create_task(self._keep(self._pour, POUR_EVERY_S, purifier), name="drinkers")
+                group.create_task(self._keep(self._tap, TAP_EVERY_S, purifier), name="tappers")
+                group.create_task(self._keep(self._look_after_water, ROUND_EVERY_S, purifier), name="plumber")
 
     async def _keep(self, act: Any, every_s: float, *who: Any) -> None:
         while True:
@@ -104,6 +111,44 @@ class People:
             raise
         self._tally.presses_sold += end["state"] == "delivered"
         self._tally.tell(f"button {machine.machine} {aisle['aisle']}: {end['state']}")
+
+    async def _pour(self, purifier: Purifier) -> None:
+        """A member orders water in the app."""
+        self._number += 1
+        outlet, asked_ml = self._dice.choice(OUTLETS), self._dice.choice(GLASSES_ML)
+        member = self._dice.choice(MEMBERS)
+        asked = {"member": member, "machine": purifier.machine, "outlet": outlet.warmth, "asked_ml": asked_ml}
+        await self._stage.api.post("/pours", key=f"demo-pour-{self._number}", **asked)
+        self._tally.pours_placed += 1
+        self._tally.tell(f"{member} ordered {asked_ml} ml, {outlet.warmth}, at {purifier.machine}")
+
+    async def _tap(self, purifier: Purifier) -> None:
+        """Somebody pays with coins and holds a cup under the outlet; the panel gives change for what did not flow."""
+        self._number += 1
+        outlet, asked_ml = self._dice.choice(OUTLETS), self._dice.choice(GLASSES_ML)
+        end = await self._stage.panels[purifier.machine].ask(
+            "pour",
+            press=f"demo-tap-{self._number}",
+            outlet=outlet.warmth,
+            ml=asked_ml,
+            means="coin",
+            paid_fen=-(-asked_ml * outlet.price_fen_per_litre // 1000),
+        )
+        self._tally.tell(f"{end['poured_ml']} ml, {outlet.warmth}, at {purifier.machine}: {end['reason']}")
+
+    async def _look_after_water(self, purifier: Purifier) -> None:
+        """The plumber comes by: mends a leak, clears it, and believes the meter where nobody can prove a volume."""
+        panel, api = self._stage.panels[purifier.machine], self._stage.api
+        for fault in await panel.ask("faults"):
+            if fault["code"] == "water_leak":
+                await self._stage.sim.fault(purifier.machine, "leak", "off")
+                await panel.ask("clear", code=fault["code"], scope=fault["scope"])
+                self._tally.tell(f"{purifier.machine}: the leak is mended")
+        for pour in await api.every("/pours", machine=purifier.machine, state="review"):
+            volume = min(pour["poured_ml"], pour["asked_ml"])
+            await api.post(f"/pours/{pour['order']}/decision", poured_ml=volume, reason="by the meter")
+            self._tally.reviews_decided += 1
+            self._tally.tell(f"pour {pour['order'][:8]} decided: {volume} ml")
 
     async def _look_after(self, machine: Machine) -> None:
         """The technician comes by: counts locked aisles, decides their reviews by what lies there, opens them again."""

@@ -60,6 +60,9 @@ WORDS: Final[dict[str, str]] = {
     "review": "待核实",
     "held": "待认领",
     "claimed": "出货中",
+    "poured": "已取水",
+    "water": "净水机",
+    "pours": "最近取水",
 }
 
 
@@ -104,6 +107,7 @@ class Screen:
                 api = self._stage.api
                 states = ("delivered", "refunded", "review", "held", "claimed")
                 counted = [f"{state} {await api.count('/orders', state=state)}" for state in states]
+                counted.append(f"poured {await api.count('/pours', state='poured')}")
                 faults = await api.count("/faults", active=True)
                 elapsed = time.monotonic() - self._began_s
                 self._console.print(
@@ -122,6 +126,8 @@ class Screen:
         faults = (await api.get("/faults", active=True, page_size=FAULTS_SHOWN))["items"]
         accounts = await api.every("/ledger/accounts")
         aisles = {name: await panel.ask("aisles") for name, panel in self._stage.panels.items()}
+        taps = {one.machine: await self._stage.panels[one.machine].ask("water") for one in self._stage.cast.purifiers}
+        pours = (await api.get("/pours", page_size=SALES_SHOWN))["items"]
         elapsed = int(time.monotonic() - self._began_s)
         heading = Text(f" AisleFlow  {self._title}  {elapsed // 60:d}:{elapsed % 60:02d}  ", style="bold reverse")
         return Group(
@@ -129,6 +135,7 @@ class Screen:
             self._machines(machines, aisles),
             self._shelves(aisles),
             Columns([self._sales(orders), self._money(accounts)], expand=True),
+            *([Columns([self._water(taps), self._pours(pours)], expand=True)] if taps else []),
             Columns([self._faults(faults), self._news()], expand=True),
             self._addresses("..." if hide_secrets else self._stage.sign_in["password"]),
         )
@@ -182,6 +189,25 @@ class Screen:
                 Text(self._(order["state"]), style=styles.get(order["state"], "")),
             )
         return Box(table, title=self._("sales"))
+
+    def _water(self, taps: dict[str, dict[str, Any]]) -> Box:
+        """What each purifier's display says, and how much life its filters have left."""
+        lines = []
+        for name, tap in taps.items():
+            flowing = "" if tap["pouring_ml"] is None else f"  {tap['pouring_ml']} ml"
+            lines.append(Text(f"{name}  {tap['display']['zh' if self._chinese else 'en']}{flowing}"))
+            lines += [Text(f"  {one['name']}: {one['percent_left']} %", style="dim") for one in tap["filters"]]
+        return Box(Group(*lines), title=self._("water"))
+
+    def _pours(self, pours: list[dict[str, Any]]) -> Box:
+        styles = {"poured": "green", "refunded": "cyan", "review": "magenta"}
+        table = Table.grid(padding=(0, 1))
+        for pour in pours:
+            flowed = "..." if pour["poured_ml"] is None else str(pour["poured_ml"])
+            state = Text(self._(pour["state"]), style=styles.get(pour["state"], ""))
+            volume = Text(f"{flowed}/{pour['asked_ml']} ml", justify="right")
+            table.add_row(pour["machine"], pour["outlet"], volume, format_yuan(pour["charged_fen"]), state)
+        return Box(table, title=self._("pours"))
 
     def _money(self, accounts: list[dict[str, Any]]) -> Box:
         sums: dict[str, int] = {}

@@ -16,7 +16,8 @@ from typing import Any
 
 from firmware_sim.control import Control
 from firmware_sim.demo.broker import Broker, free_port, run_broker
-from firmware_sim.demo.cast import GOODS, LOADED, MEMBERS, OPENING, TOP_UP_FEN, Cast, Machine
+from firmware_sim.demo.cast import GOODS, LOADED, MEMBERS, OPENING, TOP_UP_FEN, WHOLE_CAST, Cast, Machine, Purifier
+from firmware_sim.demo.plumbing import scenario_tables, settings_tables
 from firmware_sim.demo.processes import START_WAIT_S, Child, Failed, child, python, until
 from firmware_sim.demo.wire import Api, Panel, Refused
 
@@ -52,7 +53,7 @@ async def set_stage(
     folder: Path, *, seed: int, speed: float, broker: str, port: int, say: Say, cast: Cast | None = None
 ) -> AsyncIterator[Stage]:
     """Start everything in `folder`, which is emptied first; all of it ends when the block is left."""
-    cast = cast or Cast()
+    cast = cast or WHOLE_CAST
     _empty(folder)
     async with AsyncExitStack() as stack:
         say("starting the broker")
@@ -75,7 +76,7 @@ async def set_stage(
             folder=folder,
             sign_in=sign_in,
         )
-        for machine in cast.machines:
+        for machine in cast.everybody:
             say(f"registering {machine.machine} and starting its agent")
             stage.agents[machine.machine] = await _agent(stack, stage, machine)
             stage.panels[machine.machine] = Panel(folder / machine.machine / "agent.sock")
@@ -131,15 +132,18 @@ def _simulator(folder: Path, cast: Cast, seed: int, speed: float) -> list[str]:
         for address, motors in machine.boards.items():
             parts += ["[[machine.board]]", f"address = {address}", f"motors = {motors}"]
             parts += [f"stock = {OPENING}", f"capacity = {OPENING + LOADED}"]
-    for machine in cast.machines:
-        (folder / machine.machine).mkdir(mode=0o700)
+    for purifier in cast.purifiers:
+        for name, values in scenario_tables(purifier):
+            parts += _table(name, values)
+    for home in cast.everybody:
+        (folder / home.machine).mkdir(mode=0o700)
     scenario = folder / "scenario.toml"
     scenario.write_text("\n".join(parts) + "\n", encoding="utf-8")
     options = ("--control", str(folder / "control"), "--ready", str(folder / "ready.json"))
     return python("-m", "firmware_sim", str(scenario), *options)
 
 
-async def _agent(stack: AsyncExitStack, stage: Stage, machine: Machine) -> Child:
+async def _agent(stack: AsyncExitStack, stage: Stage, machine: Machine | Purifier) -> Child:
     """Register and claim the machine, give its agent the credential, and start it."""
     home = stage.folder / machine.machine
     await stage.api.post("/machines", machine=machine.machine, name=machine.name, place=machine.place)
@@ -153,7 +157,7 @@ async def _agent(stack: AsyncExitStack, stage: Stage, machine: Machine) -> Child
     return await stack.enter_async_context(child(f"agent-{machine.machine}", command, stage.folder))
 
 
-def _settings(stage: Stage, machine: Machine) -> list[str]:
+def _settings(stage: Stage, machine: Machine | Purifier) -> list[str]:
     """The agent's settings file, with what the cast wants otherwise."""
     tables: dict[str, dict[str, Any]] = {
         "uplink": {
@@ -164,14 +168,18 @@ def _settings(stage: Stage, machine: Machine) -> list[str]:
             # amqtt speaks nothing newer; asking it for MQTT 5 first costs four seconds.
             "mqtt": "3.1.1" if stage.broker.name == "amqtt" else "auto",
         },
-        "[bus]": {"url": str(stage.folder / machine.machine / "tty"), "boards": list(machine.boards)},
-        "door": {"value_file": "door"},
         "socket": {"path": "agent.sock"},
     }
+    if isinstance(machine, Machine):
+        tables["[bus]"] = {"url": str(stage.folder / machine.machine / "tty"), "boards": list(machine.boards)}
+        tables["door"] = {"value_file": "door"}
     for name, changed in stage.cast.agent.items():
         tables.setdefault(name, {}).update(changed)
     lines = [f'machine = "{machine.machine}"', 'data_dir = "data"']
-    return lines + [line for name, values in tables.items() for line in _table(name, values)]
+    lines += [line for name, values in tables.items() for line in _table(name, values)]
+    if isinstance(machine, Purifier):
+        lines += [line for name, values in settings_tables(machine, stage.folder) for line in _table(name, values)]
+    return lines
 
 
 def _table(name: str, values: Mapping[str, Any]) -> list[str]:
@@ -192,6 +200,8 @@ async def _decide(stage: Stage) -> None:
             temperature_low_tenths_c=10,
             temperature_high_tenths_c=150,
         )
+    for purifier in stage.cast.purifiers:
+        await api.put(f"/machines/{purifier.machine}/purifier", version=0, **purifier.config())
     for member in MEMBERS:
         await api.post("/members", member=member, name=member.title())
         await api.post(f"/members/{member}/top-ups", key=f"opening-{member}", amount_fen=TOP_UP_FEN)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware_sim.demo.account import Account, MachineAccount
+from firmware_sim.demo.account import UNTOLD_ML, Account, MachineAccount, WaterAccount
 
 KEYS = {
     "orders_placed",
@@ -23,6 +23,9 @@ KEYS = {
     "ledger_drift_fen",
     "stock_drift",
     "double_deliveries",
+    "pours",
+    "litres",
+    "water_drift_ml",
     "balances",
 }
 # With every fault on, a silent board is waited for a minute before its order goes to review.
@@ -46,11 +49,15 @@ def test_a_short_demo_ends_by_itself_and_balances(tmp_path: Path, faults: str, s
     assert set(account) == KEYS
     assert account["balances"] == "true"
     assert int(account["delivered"]) > 0
+    assert float(account["litres"]) > 0
     wrong = [account[key] for key in ("ledger_drift_fen", "stock_drift", "double_deliveries", "unsettled")]
-    assert wrong == ["0"] * 4
+    assert [*wrong, account["water_drift_ml"]] == ["0"] * 5
 
 
 SHELF = MachineAccount("vm-1", opening=40, loaded=60, sold=10, review=1, counted=90, fell=10)
+TAP = WaterAccount("wp-1", flowed=10_000, sold=9_000, given=500, leaked=400, review=100, unproven=0)
+# What the meter may be off in ten litres, and what is too little to be a leak.
+MAY_BE_OFF = 100 + UNTOLD_ML
 BOOKS = Account(
     orders_placed=8,
     button_sales=4,
@@ -62,6 +69,7 @@ BOOKS = Account(
     money_in_escrow_fen=300,
     ledger_drift_fen=0,
     machines=(SHELF,),
+    purifiers=(TAP,),
 )
 
 
@@ -69,10 +77,21 @@ def with_shelf(**changes: int) -> Account:
     return replace(BOOKS, machines=(replace(SHELF, **changes),))
 
 
+def with_tap(**changes: int) -> Account:
+    return replace(BOOKS, purifiers=(replace(TAP, **changes),))
+
+
+def test_a_meter_may_be_off_and_a_doubt_explains_what_was_asked() -> None:
+    assert with_tap(sold=9_000 - MAY_BE_OFF).balances
+    assert with_tap(sold=9_000 + MAY_BE_OFF).balances
+    assert with_tap(sold=8_000, unproven=1_000).balances
+    assert not with_tap(sold=7_000, unproven=1_000).balances
+
+
 def test_a_sound_account_balances_whatever_the_review_turns_out_to_be() -> None:
     assert BOOKS.balances
     assert with_shelf(counted=89, fell=11).balances
-    assert {line.split("=")[0] for line in BOOKS.lines()} == {"machine", *KEYS}
+    assert {line.split("=")[0] for line in BOOKS.lines()} == {"machine", "purifier", *KEYS}
 
 
 @pytest.mark.parametrize(
@@ -83,6 +102,8 @@ def test_a_sound_account_balances_whatever_the_review_turns_out_to_be() -> None:
         pytest.param(with_shelf(fell=12), "double_deliveries", 1, id="a double delivery"),
         pytest.param(with_shelf(sold=12, fell=12), "stock_drift", 2, id="a sale without an item"),
         pytest.param(replace(BOOKS, ledger_drift_fen=1), "ledger_drift_fen", 1, id="a fen of drift"),
+        pytest.param(with_tap(leaked=399 - MAY_BE_OFF), "water_drift_ml", 1, id="water that nobody knows of"),
+        pytest.param(with_tap(given=501 + MAY_BE_OFF), "water_drift_ml", 1, id="water that never flowed"),
         pytest.param(replace(BOOKS, unsettled=1), "unsettled", 1, id="an order without an end"),
         pytest.param(replace(BOOKS, quarantined=1), "quarantined", 1, id="a message in quarantine"),
         pytest.param(
