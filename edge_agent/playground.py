@@ -24,6 +24,7 @@ from shared.clock import SystemClock
 from shared.ids import AisleId, GoodsId
 from shared.messages import AisleConfig, MachineConfig, encode
 from shared.seal import SECRET_BYTES, seal_config
+from shared.water import FilterSpec, Outlet, PurifierConfig, ServicePlan
 
 MACHINE: Final = "playground"
 MOTORS: Final = 12
@@ -41,6 +42,29 @@ secret_file = "secret"
 [[bus]]
 url = "{port}"
 boards = [1]
+[[modbus]]
+url = "{port}"
+baud = 38400
+[[modbus.device]]
+name = "valves"
+profile = "waveshare-relay-8"
+slave = 10
+role = "valve"
+[[modbus.device]]
+name = "meter"
+profile = "pulse4"
+slave = 11
+role = "meter"
+[[modbus.device]]
+name = "salt"
+profile = "ws102-tds"
+slave = 12
+role = "tds_out"
+[[modbus.device]]
+name = "pump"
+profile = "qdy30a"
+slave = 13
+role = "pressure"
 [door]
 value_file = "door"
 [socket]
@@ -75,7 +99,7 @@ def prepare(path: Path, port: str) -> None:
 
 
 def planogram() -> MachineConfig:
-    """Two rows of aisles, neighbours with the same goods."""
+    """Two rows of aisles, neighbours with the same goods, and water from two outlets."""
     return MachineConfig(
         machine=MACHINE,
         version=1,
@@ -89,6 +113,17 @@ def planogram() -> MachineConfig:
                 capacity=10,
             )
             for motor in range(MOTORS)
+        ),
+        purifier=PurifierConfig(
+            outlets=(
+                Outlet(warmth="normal", relay=1, price_fen_per_litre=50, nominal_ml_per_s=60),
+                Outlet(warmth="hot", relay=2, price_fen_per_litre=80, nominal_ml_per_s=60),
+            ),
+            plan=ServicePlan(plan="play", mode="vending"),
+            filters=(
+                FilterSpec(position=1, name="PP cotton", lifetime_hours=4_320, worklife_hours=1_000),
+                FilterSpec(position=2, name="RO membrane", lifetime_hours=17_520, worklife_hours=4_000),
+            ),
         ),
     )
 

@@ -16,6 +16,7 @@ Found = tuple[str, State, str, str]
 
 # A mobile network at its worst; what takes longer does not serve a vend either.
 REACH_TIMEOUT_S: Final = 8.0
+CLOSE_TIMEOUT_S: Final = 1.0
 # A month is time enough to renew a certificate.
 CERTIFICATE_WARN_DAYS: Final = 30
 DAY_MS: Final = 24 * 3_600_000
@@ -45,13 +46,23 @@ async def reach(uplink: Uplink, clock: Clock, say: Speech) -> Sequence[Found]:
     try:
         certificate: dict[str, Any] | None = writer.get_extra_info("peercert")
     finally:
-        writer.close()
+        await _hang_up(writer)
     found: list[Found] = [("broker", "ok", where, "")]
     if certificate:
         found.append(_certificate(certificate, clock, say))
     elif not uplink.tls:
         found.append(("tls", "ok", say("not used: the broker is on this computer"), ""))
     return found
+
+
+async def _hang_up(writer: asyncio.StreamWriter) -> None:
+    """Close; a broker that does not answer the goodbye is left without it."""
+    writer.close()
+    try:
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await writer.wait_closed()
+    except (OSError, TimeoutError):
+        writer.transport.abort()
 
 
 def _certificate(certificate: dict[str, Any], clock: Clock, say: Speech) -> Found:

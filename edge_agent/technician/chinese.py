@@ -383,10 +383,10 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "sensor_blocked": ("drop sensor blocked", "掉货检测被遮挡"),
     "drop_sensor": ("drop sensor blind", "掉货检测失灵"),
     "watermark_ahead": ("old copy of the ledger", "账本是旧副本"),
-    "rejected": ("the broker refuses messages", "消息服务器拒收"),
+    "uplink_denied": ("the broker refuses this machine", "消息服务器拒绝本机"),
+    "uplink_stalled": ("the cloud confirms nothing", "云端没有确认"),
     "water_leak": ("leak", "漏水"),
     "meter_silent": ("flow meter silent", "流量计无应答"),
-    "valve_silent": ("valve relay silent", "阀门继电器无应答"),
     "meter_drift": ("flow meter drifts", "流量计偏差"),
     # probes
     "tds_in_ppm": ("TDS in", "进水 TDS"),

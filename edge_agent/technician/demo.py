@@ -40,6 +40,27 @@ address = 1
 motors = 12
 stock = 5
 capacity = 10
+[[machine.modbus]]
+device = "waveshare-relay-8ch"
+slave = 10
+[[machine.modbus]]
+device = "pulse4"
+slave = 11
+[[machine.modbus]]
+device = "ws102-tds"
+slave = 12
+[[machine.modbus]]
+device = "qdy30a-level"
+slave = 13
+sees = "pressure"
+[machine.water]
+tank_opening_ml = 20000
+[[machine.water.outlets]]
+relay = 1
+flow_ml_per_s = 60
+[[machine.water.outlets]]
+relay = 2
+flow_ml_per_s = 60
 """
 
 # Two Python processes on a slow board.
@@ -120,7 +141,7 @@ async def _until_selling(desk: Desk) -> None:
     until = clock.mono_ms() + START_WAIT_MS
     while clock.mono_ms() < until:
         with contextlib.suppress(NotReachable):
-            if (await desk.ask("status"))["selling"]:
+            if (await desk.ask("status"))["selling"] and (await desk.ask("water"))["giving"]:
                 return
         await clock.sleep_ms(LOOK_EVERY_MS)
     raise Refused("demo", desk.say("the simulated machine did not start in a minute"))

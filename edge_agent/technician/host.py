@@ -68,14 +68,14 @@ def disk(folder: Path, reserve_mb: int, say: Speech) -> Iterator[tuple[str, Stat
         yield "disk", "warn", detail, say("free some space: journalctl --vacuum-size=100M, apt-get clean")
     else:
         yield "disk", "ok", detail, ""
-    yield from _wear(Path("/sys/block"), say)
+    yield from wear(Path("/sys/block"), say)
 
 
 def _read_only(folder: Path) -> bool:
     return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
 
 
-def _wear(blocks: Path, say: Speech) -> Iterator[tuple[str, State, str, str]]:
+def wear(blocks: Path, say: Speech) -> Iterator[tuple[str, State, str, str]]:
     """What every eMMC of this computer tells of itself; SD cards and SSDs tell nothing here."""
     for life in sorted(blocks.glob("mmcblk*/device/life_time")):
         tenths = max(int(value, 16) for value in life.read_text().split())

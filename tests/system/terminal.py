@@ -1,0 +1,91 @@
+"""A terminal emulator that a test types into and reads from: tmux, with a server of its own.
+
+Screens are kept as text under build/aislectl-screens, for people to look at.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SCREENS = ROOT / "build" / "aislectl-screens"
+
+COLUMNS, LINES = 120, 50
+DEADLINE_S = 90.0
+LOOK_EVERY_S = 0.1
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """One window. `name` begins the files of its screens."""
+
+    socket: Path
+    name: str
+
+    def type(self, text: str) -> None:
+        """Type a line and press Enter."""
+        self._tmux("send-keys", "-l", text)
+        self._tmux("send-keys", "Enter")
+
+    def press(self, key: str) -> None:
+        """Press one key, e.g. C-c."""
+        self._tmux("send-keys", key)
+
+    def screen(self, *, colours: bool = False) -> str:
+        """What stands there now; with `colours` also the escapes."""
+        return self._tmux("capture-pane", "-p", *(["-e"] if colours else []))
+
+    def until(self, *texts: str) -> str:
+        """Wait until all texts are on the screen; returns it."""
+        until = time.monotonic() + DEADLINE_S
+        while not all(text in (screen := self.screen()) for text in texts):
+            assert time.monotonic() < until, f"not within {DEADLINE_S} s: {texts}\n{screen}"
+            time.sleep(LOOK_EVERY_S)
+        return screen
+
+    def until_gone(self, text: str) -> str:
+        """Wait until a text is no longer on the screen; returns it."""
+        until = time.monotonic() + DEADLINE_S
+        while text in (screen := self.screen()):
+            assert time.monotonic() < until, f"still there after {DEADLINE_S} s: {text}\n{screen}"
+            time.sleep(LOOK_EVERY_S)
+        return screen
+
+    def keep(self, what: str) -> None:
+        """Keep the screen as a file."""
+        SCREENS.mkdir(parents=True, exist_ok=True)
+        (SCREENS / f"{self.name}-{what}.txt").write_text(self.screen(), encoding="utf-8")
+
+    def _tmux(self, *arguments: str) -> str:
+        command = ["tmux", "-S", str(self.socket), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@contextmanager
+def terminal(folder: Path, name: str, *, language: str) -> Iterator[Terminal]:
+    """A shell in a terminal of its own; its server ends with the block."""
+    assert shutil.which("tmux"), "the tests need tmux: apt-get install tmux"
+    window = Terminal(folder / "tmux", name)
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("LC_", "LANG", "TMUX", "NO_COLOR"))}
+    environment = kept | {
+        "LANG": language,
+        "SHELL": "/bin/sh",
+        "PS1": "$ ",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+    }
+    size = ("-x", str(COLUMNS), "-y", str(LINES))
+    command = ["tmux", "-u", "-S", str(window.socket), "-f", "/dev/null", "new-session", "-d", *size, "/bin/sh"]
+    subprocess.run(command, cwd=folder, env=environment, check=True)
+    try:
+        yield window
+    finally:
+        subprocess.run(["tmux", "-S", str(window.socket), "kill-server"], check=True)

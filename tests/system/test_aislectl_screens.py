@@ -1,0 +1,120 @@
+"""The command at a terminal, as a person sees it: every word on the demo's machine, screens kept."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.system.terminal import Terminal, terminal
+
+AISLECTL = f"{sys.executable} -m edge_agent.technician"
+
+
+def begin_demo(window: Terminal) -> None:
+    window.type(f"{AISLECTL} demo")
+    window.until("demo $")
+    # The console script exists only where the package is installed; the sources are meant here.
+    window.type(f'aislectl() {{ {AISLECTL} "$@"; }}; clear')
+    window.until_gone("simulate")
+
+
+def ask(window: Terminal, what: str, *expected: str) -> str:
+    """Clear the screen, ask, wait for what is expected, and keep the screen."""
+    window.type("clear")
+    window.until_gone("=done=")
+    window.type(f'aislectl {what}; echo "=done"=')
+    screen = window.until("=done=", *expected)
+    window.keep(what.replace(" ", "-").replace("/", "-")[:40])
+    return screen
+
+
+def test_a_technicians_day_in_english(tmp_path: Path) -> None:
+    with terminal(tmp_path, "en", language="C.UTF-8") as window:
+        begin_demo(window)
+        ask(window, "status", "playground", "selling")
+        assert "\x1b[" in window.screen(colours=True), "colours at a terminal"
+        ask(window, "visit start --name Lin", "Lin")
+        ask(window, "aisles", "A1", "3.00")
+        ask(window, "test-aisle A1", "delivered", "1 of 1 motors are fine")
+        ask(window, "load A1 1", "on hand 5")
+        ask(window, "lock A2 'bent spiral'", "closed for sale")
+        ask(window, "unlock A2", "open for sale")
+        ask(window, "count B6 4", "difference to the ledger -1")
+        ask(window, "simulate door open", "done")
+        ask(window, "doctor", "the door is open", "What to do")
+        ask(window, "simulate door shut", "done")
+        ask(window, "bus", "noise bytes", "well")
+        ask(window, "outbox", "stock_loaded")
+        ask(window, "faults", "no fault holds")
+        ask(window, "visit end", "actions in 0 minutes")
+        ask(window, "bundle help.tar.gz", "no secret in it")
+        ask(window, "profile list", "waveshare")
+        window.type("clear; exit")
+        window.until_gone("demo $")
+
+
+def test_water_is_poured_measured_and_calibrated(tmp_path: Path) -> None:
+    with terminal(tmp_path, "water", language="C.UTF-8") as window:
+        begin_demo(window)
+        ask(window, "water", "water is given", "RO membrane", "450.000 / L")
+        ask(window, "sensors", "TDS out")
+        ask(window, "pour 300 --outlet hot", "ended", "all of it")
+        window.type("clear; aislectl calibrate --ml 500 --runs 2")
+        for number in (1, 2):
+            window.until(f"Run {number}: put an empty jug")
+            window.type("")
+            window.until(*["in the jug"] * number)
+            window.keep(f"calibrate-{number}")
+            window.type("510")
+        window.until("from 2 runs")
+        window.keep("calibrated")
+        ask(window, "pours", "hot", "normal")
+        ask(window, "new-filter 1 --yes", "a new cartridge serves")
+
+
+def test_the_sweep_asks_shows_its_progress_and_reports(tmp_path: Path) -> None:
+    with terminal(tmp_path, "sweep", language="C.UTF-8") as window:
+        begin_demo(window)
+        window.type("clear; aislectl sweep")
+        window.until("12 motors turn", "[y/N]")
+        window.keep("question")
+        window.type("y")
+        window.until("turning A2", "1/12")
+        window.keep("progress")
+        window.until("12 of 12 motors are fine")
+        window.keep("report")
+        window.type("clear; aislectl sweep")
+        window.until("[y/N]")
+        window.type("n")
+        window.until("nothing was turned")
+
+
+@pytest.mark.parametrize(
+    ("name", "language", "words"), [("zh", "zh_CN.UTF-8", ("营业中", "货道", "驱动板")), ("en", "C", ())]
+)
+def test_the_live_screen_follows_the_machine(tmp_path: Path, name: str, language: str, words: tuple[str, ...]) -> None:
+    with terminal(tmp_path, f"watch-{name}", language=language) as window:
+        begin_demo(window)
+        window.type("aislectl watch")
+        window.until("playground", "A1 5", *words)
+        window.keep("shut")
+        window.type("")
+        window.press("C-c")
+        window.until("demo $")
+        window.type("clear; aislectl simulate door open; aislectl watch")
+        window.until("门开着" if name == "zh" else "the door is open")
+        window.keep("door-open")
+        window.press("C-c")
+        window.until("demo $")
+
+
+def test_help_and_errors_in_chinese(tmp_path: Path) -> None:
+    with terminal(tmp_path, "zh", language="zh_CN.UTF-8") as window:
+        window.type(f"clear; {AISLECTL} --help")
+        window.until("转动一个货道电机", "退出码")
+        window.keep("help")
+        window.type(f'clear; {AISLECTL} --socket /nowhere status; echo "code $?"')
+        window.until("代理程序未运行", "code 69")
+        window.keep("unreachable")
