@@ -36,7 +36,7 @@ from edge_agent.vend.attempt import POLL_MS, VendLimits
 from edge_agent.vend.claim import Claims
 from edge_agent.vend.session import Vending
 from edge_agent.vend.trial import Trials
-from edge_agent.vocabulary.service import ServiceWords
+from edge_agent.vocabulary.technician import TechnicianWords
 from edge_agent.vocabulary.water import WaterWords
 from edge_agent.vocabulary.words import LocalWords
 from edge_agent.watch import OLD_COPY, MachineWatch
@@ -147,7 +147,7 @@ async def build(settings: Settings, clock: Clock) -> AsyncIterator[Agent]:
         ).table()
         if water is not None:
             words = WaterWords(water, ledger).table(words)
-        service = ServiceWords(trials=trials, ledger=ledger, clock=clock, mac_key=keys.mac_key)
+        technician = TechnicianWords(trials=trials, ledger=ledger, clock=clock, mac_key=keys.mac_key)
         yield Agent(
             settings=settings,
             clock=clock,
@@ -162,7 +162,7 @@ async def build(settings: Settings, clock: Clock) -> AsyncIterator[Agent]:
             claims=claims,
             commands=Commands(ledger=ledger, clock=clock, mac_key=keys.mac_key, operations=operations),
             uplink=uplink,
-            local_socket=LocalSocket(settings.socket.path, service.table(words), group=settings.socket.group),
+            local_socket=LocalSocket(settings.socket.path, technician.table(words), group=settings.socket.group),
         )
 
 

@@ -34,16 +34,24 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 
 @pytest.mark.parametrize("package", sorted(FORBIDDEN))
 def test_a_half_of_the_house_loads_nothing_of_the_other(package: str) -> None:
-    # The demo's screen and Alembic's own environment are started by their tools, not imported by the product.
-    names = [
-        module.name
-        for module in modules(package)
-        if not module.name.startswith(("firmware_sim.demo", "cloud.migrations.env", "cloud.migrations.versions"))
-    ]
+    # The demo's screen, the technician's command and Alembic's own environment are processes of their own.
+    apart = ("firmware_sim.demo", "edge_agent.technician", "cloud.migrations.env", "cloud.migrations.versions")
+    names = [module.name for module in modules(package) if not module.name.startswith(apart)]
+    loaded = loaded_by(names)
+    assert package in loaded
+    assert loaded & FORBIDDEN[package] == set()
+
+
+def test_the_technicians_command_loads_neither_ports_nor_database() -> None:
+    loaded = loaded_by([module.name for module in modules("edge_agent") if "technician" in module.name.split(".")[1:2]])
+    assert "rich" in loaded
+    assert loaded & (CLOUD_ONLY | EDGE_ONLY | {"aiosqlite", "amqtt", "cloud", "firmware_sim"}) == set()
+
+
+def loaded_by(names: list[str]) -> set[str]:
+    """The top-level packages in memory after importing modules in a fresh interpreter."""
     finished = subprocess.run(
         [sys.executable, "-c", IMPORT_AND_TELL, *names], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert finished.returncode == 0, finished.stderr
-    loaded = set(json.loads(finished.stdout))
-    assert package in loaded
-    assert loaded & FORBIDDEN[package] == set()
+    return set(json.loads(finished.stdout))

@@ -30,6 +30,14 @@ def ask(window: Terminal, what: str, *expected: str) -> str:
     return screen
 
 
+def ask_until(window: Terminal, what: str, expected: str) -> None:
+    """Ask again and again: the agent looks at its door twice a second."""
+    for _ in range(20):
+        if expected in ask(window, what):
+            return
+    raise AssertionError(f"aislectl {what} never said {expected!r}:\n{window.screen()}")
+
+
 def test_a_technicians_day_in_english(tmp_path: Path) -> None:
     with terminal(tmp_path, "en", language="C.UTF-8") as window:
         begin_demo(window)
@@ -43,6 +51,7 @@ def test_a_technicians_day_in_english(tmp_path: Path) -> None:
         ask(window, "unlock A2", "open for sale")
         ask(window, "count B6 4", "difference to the ledger -1")
         ask(window, "simulate door open", "done")
+        ask_until(window, "status", "the door is open")
         ask(window, "doctor", "the door is open", "What to do")
         ask(window, "simulate door shut", "done")
         ask(window, "bus", "noise bytes", "well")

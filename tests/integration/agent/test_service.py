@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from edge_agent.errors import Refused
+from edge_agent.ledger import trials
 from edge_agent.settings import read_keys
-from edge_agent.vend.session import Vending
 from shared.messages import StockLoaded, VisitRecorded, unsealed
 from shared.seal import seal_visit
 from tests.integration.agent.rig import STOCK, Rig, rig
@@ -98,14 +98,14 @@ class Crash(Exception):
     """The process died here."""
 
 
-async def crash(*_: object) -> None:
+def crash(*_: object) -> None:
     raise Crash
 
 
 async def turn_and_crash(machine: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     async with machine.running():
         await machine.until_selling()
-        monkeypatch.setattr(Vending, "write_outcome", crash)
+        monkeypatch.setattr(trials, "end", crash)
         await machine.panel.ask("test_aisle", aisle="1-03")
 
 

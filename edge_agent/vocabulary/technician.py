@@ -32,7 +32,7 @@ FACTS_COUNTED: Final = 5_000
 PICTURED: Final = ("status", "aisles", "water", "faults", "bus", "sensors")
 
 
-class ServiceWords:
+class TechnicianWords:
     """Answers the words of the technician's command that are not those of the front panel."""
 
     def __init__(self, *, trials: Trials, ledger: LedgerDatabase, clock: Clock, mac_key: bytes) -> None:
