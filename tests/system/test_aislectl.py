@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from edge_agent.settings import read_keys
+from firmware_sim.testbench import bench
 from tests.integration.agent.rig import MACHINE, MOTORS, SECRET, STOCK, Rig, rig
+from tests.unit.firmware_sim.purifier_bench import TDS, scenario
 
 DEADLINE_S = 60.0
 
@@ -247,3 +249,27 @@ async def test_a_bundle_is_made_with_the_agent_down_too(tmp_path: Path) -> None:
         made = await aislectl(tmp_path, "--json", "bundle", "help.tar.gz")
         assert made.code == 0
         assert "agent.txt" in made.answer["members"]
+
+
+async def test_a_profile_is_listed_checked_and_tried_on_a_port(tmp_path: Path) -> None:
+    async with bench(scenario(tmp_path)) as sim:
+        port = sim.urls["wp-1"]
+        listed = await aislectl(tmp_path, "--json", "profile", "list")
+        assert {"pulse4", "ws102-tds", "waveshare-relay-8"} <= {row["name"] for row in listed.answer}
+        tried = await aislectl(tmp_path, "--json", "profile", "try", "ws102-tds", "--port", port, "--slave", str(TDS))
+        assert tried.code == 0, tried.out
+        assert {row["unit"] for row in tried.answer} >= {"ppm"}
+        silent = await aislectl(tmp_path, "profile", "try", "ws102-tds", "--port", port, "--slave", "99")
+        assert silent.code == 1
+        assert "no answer" in silent.out
+
+
+async def test_what_is_wrong_with_a_profile_is_told_line_by_line(tmp_path: Path) -> None:
+    assert (await aislectl(tmp_path, "profile", "check", "pulse4")).code == 0
+    (tmp_path / "mine.toml").write_text('name = "mine"\ndescription = 7\n')
+    checked = await aislectl(tmp_path, "profile", "check", "mine.toml")
+    assert checked.code == 1
+    assert "mine.toml:2: description: 7" in checked.out
+    missing = await aislectl(tmp_path, "profile", "check", "nowhere.toml")
+    assert missing.code == 1
+    assert "expected a file, or one of" in missing.err
