@@ -194,7 +194,7 @@ class PourOperations:
         person's pour for a test or a calibration; it counts in no plan and may be poured while the sale is stopped.
         Raises `Refused`: "not_selling", "busy", "no_such_outlet", "underpaid", "known_order" (still running).
         """
-        order = OrderId(PRESS_PREFIX + check_id("press", press)[:47])
+        order = OrderId(check_id("press", PRESS_PREFIX + press))
         if (known := await self.settled(order)) is not None:
             return known
         config = self._config()

@@ -92,7 +92,7 @@ class Pour(Params, frozen=True, kw_only=True):
     `service`: a person's pour for a test or a calibration, which counts in no plan and costs nothing.
     """
 
-    press: Id
+    press: Press
     outlet: Warmth = "normal"
     ml: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
     means: Means = "free"
