@@ -32,7 +32,7 @@ $(VENV)/.test-installed: pyproject.toml constraints.txt scripts/install
 	@$(INSTALL) $(TEST_EXTRAS)
 	@touch $@ $(VENV)/.run-installed
 
-demo: $(VENV)/.run-installed ## three simulated machines, a broker and the cloud on one screen (SECONDS= SEED= FAULTS=all)
+demo: $(VENV)/.run-installed ## simulated machines, a broker and the cloud on one screen (SECONDS= SEED= FAULTS=all)
 	@$(BIN)/python -m firmware_sim.demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS))
 
 serve: $(VENV)/.run-installed ## the cloud alone, on SQLite (PORT=8080 DATA=./var)

@@ -51,6 +51,7 @@ drop_detection = true
 [[machine]]
 name = "vm-0002"
 port = "tcp:127.0.0.1:0"
+speed = 0.5
 [[machine.board]]
 """
 
@@ -64,6 +65,7 @@ def written(folder: Path, text: str) -> Path:
 def test_everything_in_the_file_is_built(tmp_path: Path) -> None:
     scenario = read_scenario(written(tmp_path, WHOLE))
     assert (scenario.seed, scenario.speed, scenario.folder) == (7, 4.0, tmp_path)
+    assert [scenario.speed_of(machine) for machine in scenario.machine] == [4.0, 0.5]
     first, second = scenario.build()
     assert (first.name, sorted(first.boards)) == ("vm-0001", [1, 2])
     spirals = first.aisles[1].spirals
