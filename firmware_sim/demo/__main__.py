@@ -55,7 +55,7 @@ async def _demo(asked: argparse.Namespace, console: Console) -> Account:
     tally = Tally()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a closed terminal ends it in order, too
         loop.add_signal_handler(number, stop.set)
 
     def say(line: str) -> None:
