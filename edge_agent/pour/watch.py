@@ -158,19 +158,20 @@ class WaterWatch:
         await self.settled.wait()
         while True:
             if not self._busy():
-                await self._look_at_meter()
+                await self.look_at_meter()
             await self._clock.sleep_ms(METER_EVERY_MS)
 
     async def watch_probes(self) -> None:
         """Read the probes for ever, but not while somebody pours: the line is his."""
         while True:
-            if not self._busy() and self._config is not None:
-                await self._look_at_probes(self._config)
+            if not self._busy():
+                await self.look_at_probes()
             await self._clock.sleep_ms(PROBES_EVERY_MS)
 
     # --- the meter ---
 
-    async def _look_at_meter(self) -> None:
+    async def look_at_meter(self) -> None:
+        """One look at the idle meter."""
         await self._note_leak_fault()
         try:
             reading = await self._purifier.meter.totaliser()
@@ -243,7 +244,11 @@ class WaterWatch:
 
     # --- the probes ---
 
-    async def _look_at_probes(self, config: PurifierConfig) -> None:
+    async def look_at_probes(self) -> None:
+        """One look at the probes: the verdict on the water, and the readings."""
+        config = self._config
+        if config is None:
+            return
         try:
             self.probes = found = await self._purifier.sensors.read()
         except LINE_TROUBLE as trouble:

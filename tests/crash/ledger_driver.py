@@ -3,7 +3,8 @@
     python -m tests.crash.ledger_driver FOLDER MARKS SYNCHRONOUS OPERATION...
 
 MARKS is a file outside of the folder; each line is one promise: `started ORDER TXN` as a start byte would be sent,
-`ended ORDER SEQ` as the board would be acknowledged, `said SEQ` for any other fact, `answered COMMAND`.
+`ended ORDER SEQ` as the board would be acknowledged, `opened` and `poured` likewise of a valve, `said SEQ` for any
+other fact, `answered COMMAND`.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from edge_agent.ledger import config, inbox, journal, locks, outbox, stock
+from edge_agent.ledger import config, inbox, journal, locks, outbox, pours, stock
 from edge_agent.ledger.database import LedgerDatabase
+from edge_agent.pour import upkeep
 from shared.clock import ManualClock
 from shared.ids import CommandId, OrderId
 from shared.messages import CommandAnswered
+from tests.ledger.pouring import POUR_INTENT, pour_terms, poured
 from tests.ledger.vending import (
     A1,
     A2,
@@ -101,6 +104,20 @@ class Driver:
 
         self.tell(f"said {await self.database.write(carry_out)}")
         self.tell("answered c1")
+
+    async def pour(self) -> None:
+        """The intent of a pour, and its end with wear and usage as one transaction."""
+        self.orders += 1
+        terms = pour_terms(f"o{self.orders}")
+        txn = await self.database.write(lambda conn: pours.begin(conn, terms, POUR_INTENT, self.clock))
+        self.tell(f"opened {terms.order} {txn}")
+        fact = poured(txn, terms.order)
+
+        def end(conn: sqlite3.Connection) -> int:
+            upkeep.served(conn, terms.plan, fact.poured_ml, 33_000)
+            return pours.end(conn, fact, self.clock)
+
+        self.tell(f"poured {terms.order} {await self.database.write(end, outcome=True)}")
 
     async def watermark(self) -> None:
         where = await self.database.read(outbox.position)

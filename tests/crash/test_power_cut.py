@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.ledger import inbox, journal, opening, outbox
+from edge_agent.ledger import inbox, journal, opening, outbox, pours, water
 from shared.clock import ManualClock
 from shared.ids import CommandId, OrderId
 from tests.crash.power_cut import Create, Cut, Disk, Mark, Op, Rename, Sync, Write, cuts, record
+from tests.ledger.pouring import POUR_INTENT
 from tests.ledger.vending import open_plain
 
 # Two cuts of the log into the file, so that the log is written again from its beginning.
-OPERATIONS = ["load", "sell", "watermark", "jam", "tidy", "miss", "command", "tombstone", "sell", "tidy", "sell"]
+OPERATIONS = ["load", "sell", "watermark", "jam", "tidy", "miss", "command", "tombstone", "pour", "tidy", "sell"]
 
 
 def recorded(folder: Path, synchronous: str, operations: list[str]) -> list[Op]:
@@ -60,6 +61,13 @@ def broken_promises(cut: Cut, folder: Path) -> list[str]:
                 case ["ended", order, seq]:
                     known = journal.order(conn, OrderId(order))
                     kept = known is not None and known.end_seq == int(seq) and int(seq) in have
+                case ["opened", order, txn]:
+                    pour = pours.pour(conn, OrderId(order))
+                    kept = pour is not None and pour.txn == int(txn) and pour.intent == POUR_INTENT
+                case ["poured", order, seq]:
+                    pour = pours.pour(conn, OrderId(order))
+                    used = water.usage(conn, "shop")[2]
+                    kept = pour is not None and pour.poured_ml == used and int(seq) in have
                 case ["said", seq]:
                     kept = int(seq) in have
                 case ["answered", command]:

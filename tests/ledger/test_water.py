@@ -14,54 +14,15 @@ from msgspec.structs import replace as changed
 
 from edge_agent.errors import Refused
 from edge_agent.ledger import outbox, pours, water
-from edge_agent.ledger.pours import Learned, PourIntent, PourTerms
+from edge_agent.ledger.pours import Learned
 from edge_agent.ledger.water import ClockMark
 from shared.clock import ManualClock
 from shared.ids import BootId, Nonce, OrderId
-from shared.messages import FilterChanged, MeterCalibrated, PourEnded, PourRefused, decode_fact
+from shared.messages import FilterChanged, MeterCalibrated, PourRefused, decode_fact
+from tests.ledger.pouring import POUR_INTENT as INTENT
+from tests.ledger.pouring import pour_terms as terms
+from tests.ledger.pouring import poured as ended
 from tests.ledger.vending import open_plain
-
-INTENT = PourIntent(
-    relay=1, meter="flow", modulus=2**32, pulses_per_litre_milli=450_000, totaliser_before=100, at_most_ml=2_000
-)
-
-
-def terms(order: str = "w1", *, nonce: str | None = None) -> PourTerms:
-    return PourTerms(
-        order=OrderId(order),
-        outlet="cold",
-        source="order" if nonce else "button",
-        means="escrow" if nonce else "coin",
-        asked_ml=1_000,
-        price_fen_per_litre=50,
-        hold_fen=50,
-        paid_fen=50,
-        config_version=3,
-        plan="shop",
-        nonce=Nonce(nonce) if nonce else None,
-    )
-
-
-def ended(txn: int, order: str = "w1", **changes: Any) -> PourEnded:
-    fields: dict[str, Any] = {
-        "order": order,
-        "outlet": "cold",
-        "source": "button",
-        "means": "coin",
-        "asked_ml": 1_000,
-        "poured_ml": 998,
-        "price_fen_per_litre": 50,
-        "charged_fen": 50,
-        "paid_fen": 50,
-        "reason": "target",
-        "txn": txn,
-        "plan": "shop",
-        "totaliser_before": 100,
-        "totaliser_after": 549,
-        "overrun_ml": 9,
-        "config_version": 3,
-    }
-    return PourEnded(**{**fields, **changes})
 
 
 @pytest.fixture
