@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from firmware_sim.demo.account import Account, draw_up, settled
+from firmware_sim.demo.account import Account, draw_up, go_home, settled
 from firmware_sim.demo.people import People, Tally
 from firmware_sim.demo.processes import Failed
 from firmware_sim.demo.screen import Screen
@@ -72,6 +72,7 @@ async def _demo(asked: argparse.Namespace, console: Console) -> Account:
             await screen.save(asked.picture)
         say("the doors are closed; settling what is on its way")
         await stage.sim.faults("none")
+        await go_home(stage)
         await settled(stage)
         return await draw_up(stage, tally)
 

@@ -13,6 +13,7 @@ Identities, every one of which must hold:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass
 from typing import Any, Final
@@ -148,6 +149,14 @@ async def settled(stage: Stage) -> None:
     while quiet < 2 and time.monotonic() < until:
         quiet = quiet + 1 if await _is_quiet(stage) else 0
         await asyncio.sleep(0.5)
+
+
+async def go_home(stage: Stage) -> None:
+    """Whoever still waits for a machine takes the order back; what a machine has claimed is carried out."""
+    for path in ("/orders", "/pours"):
+        for order in await stage.api.every(path, state="held"):
+            with contextlib.suppress(*TROUBLE):
+                await stage.api.post(f"{path}/{order['order']}/cancel")
 
 
 async def _is_quiet(stage: Stage) -> bool:
