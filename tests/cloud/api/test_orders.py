@@ -208,9 +208,9 @@ async def test_a_command_is_followed(client: httpx2.AsyncClient, acme: Business)
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        ("", ["m-acme", "spare-acme"]),
-        ("sort=-machine", ["spare-acme", "m-acme"]),
-        ("online=true", ["m-acme"]),
+        ("", ["m-acme", "spare-acme", "tap-acme"]),
+        ("sort=-machine", ["tap-acme", "spare-acme", "m-acme"]),
+        ("online=true", ["m-acme", "tap-acme"]),
         ("online=false", ["spare-acme"]),
         ("search=STORE", ["spare-acme"]),
         ("search=Gate%201", ["m-acme"]),
@@ -227,7 +227,7 @@ async def test_machines_are_filtered_sorted_and_cut_by_the_server(
     answer = (await client.get(f"/api/v1/machines?{query}", headers=bearer(acme.tokens["viewer"]))).json()
     assert [machine["machine"] for machine in answer["items"]] == expected
     if "page_size=1" in query:
-        assert (answer["total"], answer["next"]) == (2, 2 if query == "page_size=1" else None)
+        assert (answer["total"], answer["next"]) == (3, 2 if query == "page_size=1" else 3)
 
 
 async def test_phone_numbers_are_masked_in_lists(client: httpx2.AsyncClient, acme: Business) -> None:
