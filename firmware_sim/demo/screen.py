@@ -165,7 +165,7 @@ class Screen:
     def _shelves(self, aisles: dict[str, list[dict[str, Any]]]) -> Group:
         """One character an aisle: how full, x for locked."""
         lines = []
-        for name, shelf in aisles.items():
+        for name, shelf in ((name, shelf) for name, shelf in aisles.items() if shelf):
             line = Text(f" {name} ")
             for aisle in shelf:
                 if aisle["locked"]:
