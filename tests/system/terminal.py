@@ -51,6 +51,22 @@ class Terminal:
             time.sleep(LOOK_EVERY_S)
         return screen
 
+    def until_any(self, *texts: str) -> str:
+        """Wait until one of the texts is on the screen; returns it."""
+        until = time.monotonic() + DEADLINE_S
+        while not any(text in (screen := self.screen()) for text in texts):
+            assert time.monotonic() < until, f"not within {DEADLINE_S} s: {texts}\n{screen}"
+            time.sleep(LOOK_EVERY_S)
+        return screen
+
+    def until_counted(self, text: str, times: int) -> str:
+        """Wait until a text is on the screen so many times; returns it."""
+        until = time.monotonic() + DEADLINE_S
+        while (screen := self.screen()).count(text) < times:
+            assert time.monotonic() < until, f"not {times} times within {DEADLINE_S} s: {text}\n{screen}"
+            time.sleep(LOOK_EVERY_S)
+        return screen
+
     def until_gone(self, text: str) -> str:
         """Wait until a text is no longer on the screen; returns it."""
         until = time.monotonic() + DEADLINE_S

@@ -222,7 +222,7 @@ async def test_a_bundle_is_made_when_the_settings_are_wrong_too(tmp_path: Path) 
 
 async def test_the_doctor_explains_settings_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "agent.toml").write_text('machin = "x"\n')
-    seen = await aislectl(tmp_path, "doctor")
+    seen = await aislectl(tmp_path, "--json", "doctor")  # a table would break the sentence anywhere
     assert seen.code == 78
     assert "did you mean machine?" in seen.out
 

@@ -11,6 +11,9 @@ from tests.system.terminal import Terminal, terminal
 
 AISLECTL = f"{sys.executable} -m edge_agent.technician"
 
+# Two out of three would be bad luck, three of three a fault.
+CALIBRATIONS_MAX = 3
+
 
 def begin_demo(window: Terminal) -> None:
     window.type(f"{AISLECTL} demo")
@@ -64,20 +67,28 @@ def test_a_technicians_day_in_english(tmp_path: Path) -> None:
         window.until_gone("demo $")
 
 
+def calibrate(window: Terminal) -> None:
+    """Measure two pours. A valve on a busy computer shuts unevenly: the command says so, and a person measures again."""
+    for _ in range(CALIBRATIONS_MAX):
+        window.type("clear; aislectl calibrate --ml 500 --runs 2")
+        for number in (1, 2):
+            window.until(f"Run {number}: put an empty jug")
+            window.type("")
+            window.until_counted("in the jug (grams", number)
+            window.keep(f"calibrate-{number}")
+            window.type("510")
+        if "measure again" not in window.until_any("from 2 runs", "measure again"):
+            return
+    raise AssertionError(f"the runs lay apart {CALIBRATIONS_MAX} times\n{window.screen()}")
+
+
 def test_water_is_poured_measured_and_calibrated(tmp_path: Path) -> None:
     with terminal(tmp_path, "water", language="C.UTF-8") as window:
         begin_demo(window)
         ask(window, "water", "water is given", "RO membrane", "450.000 / L")
         ask(window, "sensors", "TDS out")
         ask(window, "pour 300 --outlet hot", "ended", "all of it")
-        window.type("clear; aislectl calibrate --ml 500 --runs 2")
-        for number in (1, 2):
-            window.until(f"Run {number}: put an empty jug")
-            window.type("")
-            window.until(*["in the jug"] * number)
-            window.keep(f"calibrate-{number}")
-            window.type("510")
-        window.until("from 2 runs")
+        calibrate(window)
         window.keep("calibrated")
         ask(window, "pours", "hot", "normal")
         ask(window, "new-filter 1 --yes", "a new cartridge serves")
