@@ -68,7 +68,7 @@ def test_a_technicians_day_in_english(tmp_path: Path) -> None:
 
 
 def calibrate(window: Terminal) -> None:
-    """Measure two pours. A valve on a busy computer shuts unevenly: the command says so, and a person measures again."""
+    """Measure two pours. A valve on a busy computer shuts unevenly: then the command asks to measure again."""
     for _ in range(CALIBRATIONS_MAX):
         window.type("clear; aislectl calibrate --ml 500 --runs 2")
         for number in (1, 2):
