@@ -54,6 +54,9 @@ OVERRUN_TIMES_MAX: Final = 2
 OVERRUN_SLACK_MS: Final = 500
 OVERRUN_TIMES_MIN: Final = 3
 OVERRUN_COUNTS_MIN: Final = 5
+# What a meter that was silent must have counted meanwhile: half of what its pace foretold, because the valve may have
+# been shut before it could be told.
+CAUGHT_UP_SHARE: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,7 @@ class PourRun:
         self._closing_ms = clock.mono_ms()
         self._closing_ml = 0
         self._closing_pace = 0
+        self._flow_at_closing = self._flow
         self._reason: PourReason = "power_lost"
         self._dry = False
         self._flows_on = False
@@ -250,6 +254,7 @@ class PourRun:
     async def _note_closing(self, event: Event) -> None:
         """The state of things when the valve was told to shut."""
         self._closing_ms = self._clock.mono_ms()
+        self._flow_at_closing = self._flow
         self._closing_pace = self._flow.ml_per_s()
         ahead_ms = self._closing_ms - self._flow.newest.mono_ms
         self._closing_ml = self._flow.millilitres + self._closing_pace * ahead_ms // 1000
@@ -315,13 +320,21 @@ class PourRun:
         overrun_ml = poured_ml - self._closing_ml
         if self._reason == "valve_lost":  # it was open until its timer ran out
             return overrun_ml > 0 or self._closing_pace == 0
-        if self._reason == "meter_lost":  # nobody saw where it stood when the valve was shut
-            return True
+        if self._reason == "meter_lost":
+            return self._caught_up(poured_ml)
         at_most_ms = self._limits.overrun_ms * OVERRUN_TIMES_MAX + OVERRUN_SLACK_MS
         if overrun_ml * 1000 > self._closing_pace * at_most_ms + flows.SLACK_ML * 1000:
             return False
         counts = self._flow.factor.counts(expected_ml)
         return counts < OVERRUN_COUNTS_MIN or overrun_ml * OVERRUN_TIMES_MIN >= expected_ml
+
+    def _caught_up(self, poured_ml: int) -> bool:
+        """Whether a meter that was silent had counted on meanwhile: a rotor that stood would show too little."""
+        unseen_ms = self._closing_ms - self._flow_at_closing.last_growth_ms
+        expected_ml = self._closing_pace * unseen_ms // 1000
+        seen_ml = poured_ml - self._flow_at_closing.millilitres
+        counts = self._flow.factor.counts(expected_ml)
+        return self._closing_pace > 0 and (counts < OVERRUN_COUNTS_MIN or seen_ml * CAUGHT_UP_SHARE >= expected_ml)
 
     def _between(self, after: Totaliser) -> flows.Volume:
         intent = self._intent
@@ -339,6 +352,7 @@ class PourRun:
         volume = self._between(after)
         poured_ml = volume.poured_ml if volume.certain else self._flow.millilitres
         overrun_ml = poured_ml - self._closing_ml if watched else 0
-        if watched and state is State.ENDED and self._reason == "target" and self._closing_pace > 0:
+        # Doubtful pours teach as well, or one disturbed lesson would make every sound pour after it doubtful.
+        if watched and self._reason == "target" and self._closing_pace > 0:
             learned = replace(learned, overrun_ms=max(0, overrun_ml) * 1000 // self._closing_pace)
         return PourResult(state, self._reason, poured_ml, after.count, learned, overrun_ml, self._flows_on)

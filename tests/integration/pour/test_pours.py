@@ -7,8 +7,10 @@ from msgspec.structs import replace
 
 from edge_agent.errors import Refused
 from edge_agent.ledger import locks, outbox, pours, water
-from edge_agent.pour.run import SLICE_MS
-from edge_agent.pour.session import LEAK
+from edge_agent.ledger.pours import Learned, PourIntent
+from edge_agent.pour.run import SLICE_MS, PourResult
+from edge_agent.pour.session import LEAK, end_fact
+from edge_agent.pour.transitions import State
 from shared.messages import PourEnded, decode_fact
 from tests.integration.pour.basin import CONFIG, PRICE_FEN_PER_LITRE, RELAY, Basin
 
@@ -33,6 +35,25 @@ async def test_a_litre_is_within_one_percent_after_ten_pours(basin: Basin) -> No
         errors.append(abs(given - 1000))
         basin.clock.pass_ms(20_000)
     assert max(errors[10:]) <= 10, errors
+
+
+async def test_a_disturbed_first_lesson_is_unlearned(basin: Basin) -> None:
+    txn = await basin.ledger.write(
+        lambda conn: pours.begin(
+            conn, basin.terms(1000), PourIntent(RELAY, "flow", None, 450_000, 0, 2_000), basin.clock
+        )
+    )
+    row = await basin.ledger.read(pours.open_pour)
+    assert row is not None
+    assert row.intent is not None
+    result = PourResult(State.ENDED, "target", 1000, 450, Learned(overrun_ms=1_900))
+    fact = end_fact(txn, row.terms, row.intent, result)
+    await basin.ledger.write(lambda conn: pours.end(conn, fact, basin.clock, result.learned))
+    certain = []
+    for _ in range(8):
+        certain.append((await basin.pour(1000)).certain)
+        basin.clock.pass_ms(20_000)
+    assert certain[3:] == [True] * 5, certain
 
 
 async def test_sound_pours_on_a_noisy_line_are_certain(basin: Basin) -> None:
@@ -121,6 +142,17 @@ async def test_a_silent_meter_shuts_the_valve_and_settles_when_it_is_back(basin:
     end = await basin.pour(1000)
     assert (end.reason, end.certain) == ("meter_lost", True)
     assert billed_right(end, basin.given_ml())
+
+
+async def test_a_rotor_that_stood_while_the_meter_was_silent_leaves_the_volume_to_a_person(basin: Basin) -> None:
+    def stand_and_fall_silent() -> None:
+        basin.faults.switch_on("meter_stuck")
+        basin.meter.line.silent_until_ms = basin.timeline.now_ms + 2_500
+
+    basin.timeline.after(8_000, stand_and_fall_silent)
+    end = await basin.pour(1000)
+    assert (end.reason, end.certain) == ("meter_lost", False)
+    assert not billed_right(end, basin.given_ml())
 
 
 async def test_a_meter_that_stays_silent_leaves_the_volume_to_a_person(basin: Basin) -> None:
