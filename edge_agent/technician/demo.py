@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import sys
 import tempfile
 from argparse import Namespace
@@ -68,9 +69,23 @@ START_WAIT_MS: Final = 60_000
 LOOK_EVERY_MS: Final = 100
 # An agent ends a running vend first.
 STOP_WAIT_S: Final = 30.0
+# What a shell reports of a program that its terminal's end has stopped: 128 and the number of SIGHUP.
+EXIT_HUNG_UP: Final = 128 + signal.SIGHUP
 
 
 async def _demo(desk: Desk, asked: Namespace) -> int:
+    """Play until the shell ends; a closed terminal ends it in order as well, and leaves no process behind."""
+    playing = asyncio.current_task()
+    assert playing is not None
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, playing.cancel)
+    try:
+        return await _stage(desk, asked)
+    except asyncio.CancelledError:
+        return EXIT_HUNG_UP
+
+
+async def _stage(desk: Desk, asked: Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="aislectl-demo-") as name:
         folder = Path(name)
         async with AsyncExitStack() as stack:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -138,3 +140,28 @@ def test_help_and_errors_in_chinese(tmp_path: Path) -> None:
         window.type(f'clear; {AISLECTL} --socket /nowhere status; echo "code $?"')
         window.until("代理程序未运行", "code 69")
         window.keep("unreachable")
+
+
+def test_a_closed_terminal_leaves_nothing_behind(tmp_path: Path) -> None:
+    with terminal(tmp_path, "closed", language="C.UTF-8") as window:
+        begin_demo(window)
+        window.type("clear; echo folder=$AISLECTL_SETTINGS=")
+        screen = window.until("folder=/")
+        folder = screen.split("folder=", 1)[1].split("/agent.toml", 1)[0].replace("\n", "")
+        assert processes_of(folder)
+        window.close()
+        until = time.monotonic() + 60
+        while processes_of(folder):
+            assert time.monotonic() < until, processes_of(folder)
+            time.sleep(0.1)
+
+
+def processes_of(folder: str) -> list[str]:
+    """The command lines of living processes that name a folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if folder in line:
+                found.append(line)
+    return found
