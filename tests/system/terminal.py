@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,33 +45,24 @@ class Terminal:
 
     def until(self, *texts: str) -> str:
         """Wait until all texts are on the screen; returns it."""
-        until = time.monotonic() + DEADLINE_S
-        while not all(text in (screen := self.screen()) for text in texts):
-            assert time.monotonic() < until, f"not within {DEADLINE_S} s: {texts}\n{screen}"
-            time.sleep(LOOK_EVERY_S)
-        return screen
+        return self._wait(lambda screen: all(text in screen for text in texts), f"all of {texts}")
 
     def until_any(self, *texts: str) -> str:
         """Wait until one of the texts is on the screen; returns it."""
-        until = time.monotonic() + DEADLINE_S
-        while not any(text in (screen := self.screen()) for text in texts):
-            assert time.monotonic() < until, f"not within {DEADLINE_S} s: {texts}\n{screen}"
-            time.sleep(LOOK_EVERY_S)
-        return screen
+        return self._wait(lambda screen: any(text in screen for text in texts), f"any of {texts}")
 
     def until_counted(self, text: str, times: int) -> str:
         """Wait until a text is on the screen so many times; returns it."""
-        until = time.monotonic() + DEADLINE_S
-        while (screen := self.screen()).count(text) < times:
-            assert time.monotonic() < until, f"not {times} times within {DEADLINE_S} s: {text}\n{screen}"
-            time.sleep(LOOK_EVERY_S)
-        return screen
+        return self._wait(lambda screen: screen.count(text) >= times, f"{times} times {text!r}")
 
     def until_gone(self, text: str) -> str:
         """Wait until a text is no longer on the screen; returns it."""
+        return self._wait(lambda screen: text not in screen, f"no {text!r}")
+
+    def _wait(self, holds: Callable[[str], bool], what: str) -> str:
         until = time.monotonic() + DEADLINE_S
-        while text in (screen := self.screen()):
-            assert time.monotonic() < until, f"still there after {DEADLINE_S} s: {text}\n{screen}"
+        while not holds(screen := self.screen()):
+            assert time.monotonic() < until, f"not within {DEADLINE_S} s: {what}\n{screen}"
             time.sleep(LOOK_EVERY_S)
         return screen
 
