@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
+from cloud.facades.callbacks import mount_callbacks
 from cloud.facades.dialect import Dialect, Parts
 from cloud.facades.health import mount_health
 from cloud.facades.mount import REQUEST_ID_HEADER, from_http, mount, new_request_id
@@ -33,6 +34,7 @@ def build_app(parts: Parts, dialects: tuple[Dialect, ...] = DIALECTS) -> FastAPI
     )
     for dialect in dialects:
         mount(app, dialect, parts)
+    mount_callbacks(app, parts)
     mount_health(app, parts)
 
     @app.exception_handler(HTTPException)

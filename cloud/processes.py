@@ -21,7 +21,8 @@ import uvicorn
 from fastapi import FastAPI
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from cloud import downlink, events, metrics
+from cloud import downlink, events, metrics, outcalls
+from cloud.accounts.codes import Codes
 from cloud.accounts.passwords import Passwords
 from cloud.accounts.people import all_tenants, first_administrator
 from cloud.app import build_app
@@ -37,6 +38,7 @@ from cloud.providers.broker_file import BrokerFile
 from cloud.settings import Settings, server_secret
 from cloud.watch import Watch
 from cloud.water import expire as water_expire
+from cloud.wiring import handlers, open_till
 from shared import mqtt
 from shared.clock import Clock, SystemClock
 
@@ -82,7 +84,10 @@ class Process:
         self._roles = roles
         self._clock: Clock = SystemClock()
         self._database = Database.open(settings.url, clock=self._clock)
-        self._credentials = Credentials(server_secret(settings.data))
+        secret = server_secret(settings.data)
+        self._credentials = Credentials(secret)
+        self._codes = Codes(secret)
+        self._till = open_till(settings)
         self._watch = Watch(self._database)
         machines_file = settings.broker_machines_file
         self._broker_file = (
@@ -129,6 +134,7 @@ class Process:
             yield "ingest", self._ingest
         if self._roles.downlink:
             yield "downlink", self._downlink
+            yield "calls out", self._outcalls
             yield "deadlines", self._deadlines
             yield "pour deadlines", self._pour_deadlines
             yield "tidying", self._tidy
@@ -144,6 +150,9 @@ class Process:
         async with mqtt.connect(address, client_id=name, username=username, password=password) as link:
             log.info("downlink: speaking at %s", address)
             await downlink.run(self._database, link)
+
+    async def _outcalls(self) -> None:
+        await outcalls.run(self._database, handlers(self._till, self._codes))
 
     async def _deadlines(self) -> None:
         await expire.run(self._database, self._write_off_policy())
@@ -176,6 +185,8 @@ class Process:
             passwords=passwords,
             credentials=self._credentials,
             watch=self._watch,
+            till=self._till,
+            codes=self._codes,
             credentials_changed=self._broker_file.changed if self._broker_file else lambda: None,
         )
         server = _Server(_server_config(build_app(parts)))

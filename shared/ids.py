@@ -87,3 +87,8 @@ def mint_visit_id() -> str:
 def mint_user_id() -> str:
     """A new id for a person who works for a tenant."""
     return _mint("u")
+
+
+def mint_payment_id() -> str:
+    """A new id for money that moves through a provider, in, back or out: letters and digits, as all of them ask."""
+    return _mint("p")

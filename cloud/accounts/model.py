@@ -52,6 +52,11 @@ class Permission(StrEnum):
     ORDERS_REFUND = "orders:refund"
     REVIEWS_DECIDE = "reviews:decide"
     LEDGER_READ = "ledger:read"
+    PAYMENTS_READ = "payments:read"
+    PAYMENTS_BEGIN = "payments:begin"
+    PAYMENTS_REFUND = "payments:refund"
+    PAYMENTS_SETTLE = "payments:settle"
+    CODES_READ = "codes:read"
     TICKETS_READ = "tickets:read"
     TICKETS_WORK = "tickets:work"
     QUARANTINE_READ = "quarantine:read"
@@ -68,11 +73,12 @@ POLICY: dict[Role, frozenset[Permission]] = {
     "owner": _EVERYTHING - {P.TENANTS_MANAGE},
     "operator": _LOOK
     | {P.MACHINES_PROVISION, P.MACHINES_OPERATE, P.CATALOG_WRITE, P.MEMBERS_READ, P.MEMBERS_WRITE}
-    | {P.ORDERS_PLACE, P.TICKETS_WORK, P.QUARANTINE_READ, P.QUARANTINE_REPLAY},
+    | {P.ORDERS_PLACE, P.PAYMENTS_READ, P.PAYMENTS_BEGIN}
+    | {P.TICKETS_WORK, P.QUARANTINE_READ, P.QUARANTINE_REPLAY},
     "technician": _LOOK | {P.MACHINES_OPERATE, P.TICKETS_WORK},
     "finance": _LOOK
     | {P.MEMBERS_READ, P.MEMBERS_WRITE, P.WALLETS_TOP_UP, P.ORDERS_REFUND, P.REVIEWS_DECIDE}
-    | {P.LEDGER_READ, P.AUDIT_READ},
+    | {P.LEDGER_READ, P.AUDIT_READ, P.PAYMENTS_READ, P.PAYMENTS_BEGIN, P.PAYMENTS_REFUND, P.PAYMENTS_SETTLE},
     "viewer": _LOOK,
 }
 

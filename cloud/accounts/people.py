@@ -157,6 +157,11 @@ async def all_tenants(database: Database) -> list[Tenant]:
         return await store.all_tenants(work)
 
 
+async def tenant_exists(work: Work, tenant: str) -> bool:
+    """Whether there is a tenant of this id: for doors at which nobody signs in."""
+    return await store.knows_tenant(work, tenant)
+
+
 def _check_grants(subject: Subject, role: Role) -> None:
     if role == "platform" and subject.role != "platform":
         raise FleetError("forbidden", "only the platform's own people give or touch the role platform", field="role")

@@ -6,7 +6,22 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Integer, Row, Table, Text, UniqueConstraint, delete, select
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ColumnElement,
+    Index,
+    Integer,
+    Row,
+    Table,
+    Text,
+    UniqueConstraint,
+    and_,
+    delete,
+    select,
+)
 
 from cloud.accounts.model import Tenant, User
 from cloud.database import Work, metadata, tenant_column
@@ -106,6 +121,11 @@ async def add_tenant(work: Work, tenant: Tenant) -> bool:
 async def all_tenants(work: Work) -> list[Tenant]:
     """Every tenant, by id."""
     return [Tenant(row.tenant, row.name, row.created_ms) for row in await work.rows(select(tenants).order_by("tenant"))]
+
+
+async def knows_tenant(work: Work, tenant: str) -> bool:
+    """Whether there is a tenant of this id."""
+    return await work.scalar(select(tenants.c.tenant).where(tenants.c.tenant == tenant)) is not None
 
 
 # --- users ---
@@ -256,3 +276,92 @@ async def audit_rows(work: Work, tenant: str, *, after: int = 0, limit: int | No
     """Rows of a tenant's log in their order, from the one after `after`."""
     query = select(audit_log).where(audit_log.c.tenant == tenant, audit_log.c.seq > after).order_by(audit_log.c.seq)
     return [{**row._mapping, "detail": json.loads(row.detail)} for row in await work.rows(query.limit(limit))]
+
+
+# --- codes sent to phones ---
+
+# The last code for a phone and purpose; the next one replaces it. The code itself is nowhere: it follows from `message`
+# and a key outside the database.
+phone_codes = Table(
+    "phone_codes",
+    metadata,
+    tenant_column(),
+    Column("purpose", Text, primary_key=True),
+    Column("phone", Text, primary_key=True),
+    Column("message", Text, nullable=False),
+    Column("sent_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("tries", BigInteger, nullable=False),
+    Column("used_ms", BigInteger),
+    CheckConstraint("tries >= 0 AND tries <= 5", name="tries"),
+    UniqueConstraint("tenant", "message"),
+    Index("ix_phone_codes_expires", "tenant", "expires_ms"),
+)
+
+# How many codes went to a phone, to an address or out of a tenant within a period.
+code_budgets = Table(
+    "code_budgets",
+    metadata,
+    tenant_column(),
+    Column("bucket", Text, primary_key=True),
+    Column("period_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("sent", BigInteger, nullable=False),
+)
+
+
+async def find_code(work: Work, tenant: str, purpose: str, phone: str, *, lock: bool = False) -> Row[Any] | None:
+    """The last code for a phone and purpose; locked until the work ends."""
+    query = select(phone_codes).where(_code(tenant, purpose, phone))
+    return await work.row(query.with_for_update() if lock else query)
+
+
+async def code_by_message(work: Work, tenant: str, message: str) -> Row[Any] | None:
+    """The code that a message carries, unless a newer one has replaced it."""
+    return await work.row(select(phone_codes).where(phone_codes.c.tenant == tenant, phone_codes.c.message == message))
+
+
+async def put_code(work: Work, row: dict[str, Any]) -> None:
+    """Write the last code for a phone and purpose."""
+    await work.put(phone_codes, [row])
+
+
+async def count_code_try(work: Work, tenant: str, purpose: str, phone: str, tries_max: int) -> bool:
+    """Count one try at a code that still can be used; False when there is none."""
+    live = and_(
+        phone_codes.c.used_ms.is_(None), phone_codes.c.expires_ms > work.now_ms, phone_codes.c.tries < tries_max
+    )
+    count = phone_codes.update().where(_code(tenant, purpose, phone), live)
+    return await work.changed(count.values(tries=phone_codes.c.tries + 1)) == 1
+
+
+async def set_code_used(work: Work, tenant: str, purpose: str, phone: str) -> None:
+    """A code has done its work."""
+    await work.execute(phone_codes.update().where(_code(tenant, purpose, phone)).values(used_ms=work.now_ms))
+
+
+async def live_codes(work: Work, tenant: str, limit: int) -> list[Row[Any]]:
+    """Codes that still can be used, the newest first."""
+    query = select(phone_codes).where(
+        phone_codes.c.tenant == tenant, phone_codes.c.expires_ms > work.now_ms, phone_codes.c.used_ms.is_(None)
+    )
+    return list(await work.rows(query.order_by(phone_codes.c.expires_ms.desc(), phone_codes.c.phone).limit(limit)))
+
+
+async def count_code(work: Work, tenant: str, bucket: str, period_ms: int) -> int:
+    """Count one more code in a bucket's period; answers how many that makes."""
+    statement = work.upsert(code_budgets).values(tenant=tenant, bucket=bucket, period_ms=period_ms, sent=1)
+    upsert = statement.on_conflict_do_update(
+        index_elements=["tenant", "bucket", "period_ms"], set_={"sent": code_budgets.c.sent + 1}
+    )
+    return int(await work.scalar(upsert.returning(code_budgets.c.sent)))
+
+
+async def remove_code_budgets_before(work: Work, tenant: str, period_ms: int) -> None:
+    """Forget the counts of old periods."""
+    await work.execute(
+        delete(code_budgets).where(code_budgets.c.tenant == tenant, code_budgets.c.period_ms < period_ms)
+    )
+
+
+def _code(tenant: str, purpose: str, phone: str) -> ColumnElement[bool]:
+    return and_(phone_codes.c.tenant == tenant, phone_codes.c.purpose == purpose, phone_codes.c.phone == phone)

@@ -16,11 +16,13 @@ from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import Response
 
+from cloud.accounts.codes import Codes
 from cloud.accounts.model import Permission, Subject
 from cloud.accounts.passwords import Passwords
 from cloud.database import Database, Work
 from cloud.errors import Kind
 from cloud.machines.credentials import Credentials
+from cloud.payments.till import Till
 from cloud.settings import Settings
 from cloud.watch import Watch
 from shared.clock import Clock
@@ -59,6 +61,8 @@ class Parts:
     passwords: Passwords
     credentials: Credentials
     watch: Watch
+    till: Till
+    codes: Codes
     # To be called after a commit that let a machine in or kept one out: the broker has to learn of it.
     credentials_changed: Callable[[], None] = lambda: None
 

@@ -145,15 +145,24 @@ async def _answer(
 
 async def _read_body(request: Request, operation: Operation) -> None:
     """Take the body in before anything is locked for it: a slow client holds up nobody."""
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            await request.body()
-    except TimeoutError as error:
-        raise HTTPException(400, f"the body did not arrive within {BODY_TIMEOUT_S} s") from error
+    await _whole_body(request)
     if operation.body is not Nothing:
         media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if media_type != "application/json":
             raise HTTPException(415, f"Content-Type: {media_type[:60]!r} is not application/json")
+
+
+async def read_limited(request: Request) -> bytes:
+    """The body of a request outside every dialect, under the same limits; raises HTTPException."""
+    return await _whole_body(Request(request.scope, _limited(request.receive)))
+
+
+async def _whole_body(request: Request) -> bytes:
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            return await request.body()
+    except TimeoutError as error:
+        raise HTTPException(400, f"the body did not arrive within {BODY_TIMEOUT_S} s") from error
 
 
 def _limited(receive: Receive) -> Receive:

@@ -15,3 +15,8 @@ async def members_drift(work: Work, tenant: str) -> int:
 async def escrow_fen(work: Work, tenant: str) -> int:
     """What lies in escrow."""
     return await store.balance_of(work, tenant, ESCROW)
+
+
+async def balances_of(work: Work, tenant: str, kind: str) -> dict[str, int]:
+    """The balance of every account of a kind, by its owner."""
+    return await store.balances_of_kind(work, tenant, kind)

@@ -1,7 +1,7 @@
 """The money of one unit of work: booked in memory, written with one statement per table and one change per account.
 
-Accounts are changed in one order everywhere (wallets, escrow, the rest, each by name), so that two Works never wait for
-each other in a circle.
+Accounts are changed in one order everywhere (those of one member or thing, those that all share, the rest, each by
+name), so that two Works never wait for each other in a circle.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from cloud.database import Work
 from cloud.errors import FleetError
 from cloud.members import store
-from cloud.members.model import ESCROW, Posting, floor_of
+from cloud.members.model import ESCROW, LEAVING, Posting, floor_of
 
 _Account = tuple[str, str]
 
@@ -64,12 +64,12 @@ class Ledger:
         await self._work.insert(store.ledger_entries, self._entries)
         await self._work.insert(store.ledger_postings, self._postings)
         floored = [account for account in self._deltas if floor_of(account[1]) is not None]
-        for tenant, account in sorted(floored, key=_wallets_first):
+        for tenant, account in sorted(floored, key=_shared_last):
             if not await store.add_to_balance(self._work, tenant, account, self._deltas[tenant, account]):
                 raise FleetError("conflict", f"{account} does not hold enough money", field="balance_fen")
         others = sorted(set(self._deltas) - set(floored))
         await store.add_to_balances(self._work, {account: self._deltas[account] for account in others})
 
 
-def _wallets_first(account: _Account) -> tuple[bool, _Account]:
-    return account[1] == ESCROW, account
+def _shared_last(account: _Account) -> tuple[bool, _Account]:
+    return account[1] in (ESCROW, LEAVING), account

@@ -3,12 +3,16 @@
 An entry is a set of postings, and a posting moves an amount from one account to another: there is no way to write one
 that does not balance. The balance of an account is what was posted to it less what was posted from it:
 
-    wallet:<member>   what the company owes the member; never below 0
-    escrow            paid for orders that are not decided yet; never below 0, and equal to the sum of those orders
-    revenue           earned
-    cash:<machine>    negative: coins, notes and cards taken at the machine
-    funding           negative: money that members brought in
-    shrinkage         negative: losses that the company bears
+    wallet:<member>     what the company owes the member; never below 0
+    escrow              paid for orders that are not decided yet; never below 0, and equal to the sum of those orders
+    revenue             earned
+    cash:<machine>      negative: coins, notes and cards taken at the machine
+    funding             negative: money that members brought in
+    shrinkage           negative: losses that the company bears
+    channel:<provider>  negative: what a payment provider holds for the company: captured less what went back or out
+    advances:<subject>  paid through a provider for a thing that is not delivered yet; never below 0
+    leaving             on its way back to a payer or out to a payee; never below 0, and equal to the sum of the
+                        refunds and payouts that are underway
 """
 
 from __future__ import annotations
@@ -19,9 +23,10 @@ ESCROW = "escrow"
 REVENUE = "revenue"
 SHRINKAGE = "shrinkage"
 FUNDING = "funding"
+LEAVING = "leaving"
 
 # The accounts that must cover what leaves them, and their floor in fen.
-_FLOORS = {"wallet": 0, "escrow": 0}
+_FLOORS = {"wallet": 0, "escrow": 0, "advances": 0, "leaving": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,16 @@ def wallet(member: str) -> str:
 def cash(machine: str) -> str:
     """The account of the money taken at a machine."""
     return f"cash:{machine}"
+
+
+def channel(provider: str) -> str:
+    """The account of the money that a payment provider holds for the company."""
+    return f"channel:{provider}"
+
+
+def advances(subject: str) -> str:
+    """The account of what was paid for one thing that is not delivered yet."""
+    return f"advances:{subject}"
 
 
 def kind_of(account: str) -> str:

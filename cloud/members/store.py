@@ -97,6 +97,13 @@ async def balance_of(work: Work, tenant: str, account: str) -> int:
     return int(await work.scalar(select(ledger_accounts.c.balance_fen).where(here)) or 0)
 
 
+async def balances_of_kind(work: Work, tenant: str, kind: str) -> dict[str, int]:
+    """The balance in fen of every account of a kind, by its owner."""
+    here = and_(ledger_accounts.c.tenant == tenant, ledger_accounts.c.kind == kind)
+    rows = await work.rows(select(ledger_accounts.c.owner, ledger_accounts.c.balance_fen).where(here))
+    return {row.owner: row.balance_fen for row in rows}
+
+
 async def open_accounts(work: Work, wanted: Collection[tuple[str, str]]) -> None:
     """Make those of the (tenant, account) pairs that do not exist yet, with nothing in them."""
     key = tuple_(ledger_accounts.c.tenant, ledger_accounts.c.account)

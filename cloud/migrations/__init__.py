@@ -24,12 +24,13 @@ _FOLDER = Path(__file__).parent
 
 
 def whole_metadata() -> MetaData:
-    """The tables of all nouns: every `store.py`, and the two tables without a noun."""
+    """The tables of all nouns: every `store.py`, and the tables without a noun."""
     for module in iter_modules(cloud.__path__, "cloud."):
         if module.ispkg and find_spec(f"{module.name}.store"):
             import_module(f"{module.name}.store")
     import_module("cloud.events")
     import_module("cloud.downlink")
+    import_module("cloud.outcalls")
     return metadata
 
 

@@ -89,7 +89,7 @@ async def test_tenants_do_not_see_each_other(client: httpx2.AsyncClient, acme: B
 
 def belongings(own: Business) -> set[str]:
     things = {own.machine, own.spare, own.goods, own.member, own.order, own.ticket, own.viewer, own.item}
-    return things | {own.purifier, own.pour}
+    return things | {own.purifier, own.pour, own.payment, own.paid, own.refund, own.payout}
 
 
 def asked_with(example: Example) -> set[str]:
@@ -151,6 +151,7 @@ def test_every_permission_opens_something() -> None:
 
 def test_roles_are_as_narrow_as_they_are_meant() -> None:
     money = {Permission.WALLETS_TOP_UP, Permission.ORDERS_REFUND, Permission.REVIEWS_DECIDE}
+    money |= {Permission.PAYMENTS_REFUND, Permission.PAYMENTS_SETTLE}
     for role in ("operator", "technician", "viewer"):
         assert not POLICY[role] & money, role
     reading = {permission for permission in Permission if permission.endswith(":read")}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from cloud.accounts import store
+from cloud.accounts.codes import Codes
 from cloud.accounts.model import ROLES, Role, Tenant, User, mint_token, token_hash
 from cloud.accounts.passwords import Passwords
 from cloud.catalog.goods import add_goods
@@ -16,10 +18,15 @@ from cloud.machines.model import MachineState
 from cloud.machines.planogram import put_config
 from cloud.machines.register import claim, register
 from cloud.machines.store import put_states
+from cloud.members.model import wallet
 from cloud.members.wallet import join, top_up
 from cloud.orders.model import Order
 from cloud.orders.place import PlaceOrder, place
 from cloud.paging import Ask
+from cloud.payments.capture import settle_recorded
+from cloud.payments.payout import NewPayout, pay_out
+from cloud.payments.refund import refund
+from cloud.payments.request import open_top_up
 from cloud.settings import Settings
 from cloud.stock.model import Balance
 from cloud.stock.store import put_balances
@@ -30,6 +37,7 @@ from cloud.watch import Watch
 from cloud.water.model import Pour
 from cloud.water.place import PlacePour, place_pour
 from cloud.water.purifier import put_purifier
+from cloud.wiring import open_till
 from shared.ids import MachineId
 from shared.messages import AisleConfig
 from shared.topics import up
@@ -56,6 +64,10 @@ class Business:
     pour: str
     ticket: str
     item: str
+    payment: str
+    paid: str
+    refund: str
+    payout: str
 
 
 def parts_of(database: Database, settings: Settings) -> Parts:
@@ -67,6 +79,8 @@ def parts_of(database: Database, settings: Settings) -> Parts:
         passwords=Passwords(),
         credentials=Credentials(SERVER_SECRET),
         watch=Watch(database),
+        till=open_till(settings),
+        codes=Codes(SERVER_SECRET),
     )
 
 
@@ -79,6 +93,7 @@ async def open_business(database: Database, tenant: str) -> Business:
     async with database.work(tenant=tenant) as work:
         order, ticket = await _fill(work, tenant)
         pour = await _pour(work, tenant)
+        payment, paid, refund, payout = await _pay(work, tenant)
     return Business(
         tenant=tenant,
         machine=f"m-{tenant}",
@@ -93,6 +108,10 @@ async def open_business(database: Database, tenant: str) -> Business:
         pour=pour.order,
         ticket=ticket,
         item=f"q-{tenant}",
+        payment=payment,
+        paid=paid,
+        refund=refund,
+        payout=payout,
     )
 
 
@@ -147,3 +166,25 @@ async def _pour(work: Work, tenant: str) -> Pour:
         idempotency_key="the-first-pour",
     )
     return await place_pour(work, wanted)
+
+
+async def _pay(work: Work, tenant: str) -> tuple[str, str, str, str]:
+    """A payment that nobody has made yet; one that was made, of which some goes back; and something paid out."""
+    till, member = open_till(Settings(data=Path("nowhere"))), f"ann-{tenant}"
+    payment = await open_top_up(work, till, tenant, member, 1_000, "weixin_native", reference="the-first-payment")
+    paid = await open_top_up(work, till, tenant, member, 2_000, "credit", reference="the-second-payment")
+    await settle_recorded(work, till, tenant, paid.payment)
+    back = await refund(work, tenant, paid.payment, 300, reference="back", reason="too much", decided_by="setup")
+    wanted = NewPayout(
+        tenant=tenant,
+        reference="the-first-payout",
+        account=wallet(member),
+        way="weixin",
+        payee=f"openid-of-ann-{tenant}",
+        payee_name="Ann",
+        amount_fen=400,
+        note="overpaid",
+        decided_by="setup",
+    )
+    out = await pay_out(work, till, wanted)
+    return payment.payment, paid.payment, back.refund, out.payout

@@ -1,0 +1,1 @@
+"""Payments through providers: money that comes in, goes back, and is paid out."""
