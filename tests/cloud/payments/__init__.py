@@ -1,0 +1,1 @@
+"""Tests of payments, of what providers say, and of codes sent to phones."""
