@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cloud import settings as settings_
-from cloud.accounts.passwords import Passwords
+from cloud.accounts.passwords import Passwords, pepper_of
 from cloud.accounts.people import FIRST_LOGIN, FIRST_TENANT, reset_password
 from cloud.database import Database
 from cloud.errors import FleetError
 from cloud.migrations import migrate
 from cloud.processes import Process, Roles
-from cloud.settings import Settings
+from cloud.settings import Settings, server_secret
 
 ROLES = {
     "all": Roles(api=True, ingest=True, downlink=True),
@@ -70,7 +70,9 @@ async def _command(asked: argparse.Namespace, settings: Settings) -> None:
 async def _reset(settings: Settings, tenant: str, login: str) -> None:
     database = Database.open(settings.url)
     try:
-        renewed = await reset_password(database, Passwords(), tenant=tenant, login=login)
+        renewed = await reset_password(
+            database, Passwords(pepper_of(server_secret(settings.data))), tenant=tenant, login=login
+        )
     finally:
         await database.close()
     _say(f"New password: tenant={tenant} login={login} password={renewed.password}")

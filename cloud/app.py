@@ -5,14 +5,18 @@ from __future__ import annotations
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
+from cloud.errors import FleetError
 from cloud.facades.callbacks import mount_callbacks
 from cloud.facades.dialect import Dialect, Parts
 from cloud.facades.health import mount_health
+from cloud.facades.hosts import DialectHosts
+from cloud.facades.iot.table import IOT
 from cloud.facades.mount import REQUEST_ID_HEADER, from_http, mount, new_request_id
-from cloud.facades.native.problems import Problem, tell
+from cloud.facades.native.problems import Problem
 from cloud.facades.native.table import NATIVE
+from cloud.facades.vending.table import VENDING
 
-DIALECTS: tuple[Dialect, ...] = (NATIVE,)
+DIALECTS: tuple[Dialect, ...] = (NATIVE, VENDING, IOT)
 
 _ABOUT = """Everything that can be asked of a fleet of vending machines.
 
@@ -36,12 +40,18 @@ def build_app(parts: Parts, dialects: tuple[Dialect, ...] = DIALECTS) -> FastAPI
         mount(app, dialect, parts)
     mount_callbacks(app, parts)
     mount_health(app, parts)
+    prefixes = {dialect.name: dialect.prefix for dialect in dialects}
+    if unknown := set(parts.settings.dialect_of_host.values()) - set(prefixes):
+        raise FleetError("invalid", f"{min(unknown)!r} is not one of {', '.join(prefixes)}", field="AISLEFLOW_HOSTS")
+    app.add_middleware(DialectHosts, {host: prefixes[name] for host, name in parts.settings.dialect_of_host.items()})
 
     @app.exception_handler(HTTPException)
     async def unrouted(request: Request, error: HTTPException) -> Response:
-        """No operation has this path or method: answered like every other problem."""
+        """No operation has this path or method: answered like every other problem of the dialect it was asked in."""
         request_id = new_request_id(request)
-        response = tell(from_http(error, request_id))
+        path = request.url.path
+        asked = next((one for one in dialects if path == one.prefix or path.startswith(one.prefix + "/")), dialects[0])
+        response = asked.tell(from_http(error, request_id))
         response.headers[REQUEST_ID_HEADER] = request_id
         response.headers.update(error.headers or {})
         return response

@@ -86,6 +86,8 @@ MANY_ROWS = 8
 # PostgreSQL: serialization_failure and deadlock_detected. Nothing was written, so running again is safe.
 _COLLISIONS = frozenset({"40001", "40P01"})
 
+_SET_TENANT = text("SELECT set_config('aisleflow.tenant', :tenant, true)")
+
 
 class Work:
     """One transaction: statements go in, rows come out, and it ends with the block that opened it."""
@@ -96,6 +98,12 @@ class Work:
         self.tenant = tenant
         self.now_ms = now_ms
         self.dialect = connection.dialect.name
+
+    async def span_tenants(self) -> None:
+        """From here on rows of every tenant are within reach: for the platform's own people, once recognised."""
+        self.tenant = None
+        if self.dialect == "postgresql":
+            await self._connection.execute(_SET_TENANT, {"tenant": EVERY_TENANT})
 
     async def execute(
         self, statement: Executable, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
@@ -210,8 +218,7 @@ class Database:
 
     async def _begin(self, connection: AsyncConnection, tenant: str | None) -> Work:
         if not self.is_sqlite:
-            setting = text("SELECT set_config('aisleflow.tenant', :tenant, true)")
-            await connection.execute(setting, {"tenant": EVERY_TENANT if tenant is None else tenant})
+            await connection.execute(_SET_TENANT, {"tenant": EVERY_TENANT if tenant is None else tenant})
         return Work(connection, tenant, self.clock.wall_ms())
 
 

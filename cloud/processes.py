@@ -23,7 +23,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 
 from cloud import downlink, events, metrics, outcalls
 from cloud.accounts.codes import Codes
-from cloud.accounts.passwords import Passwords
+from cloud.accounts.passwords import Passwords, pepper_of
 from cloud.accounts.people import all_tenants, first_administrator
 from cloud.app import build_app
 from cloud.audit import ledger_drift
@@ -177,7 +177,7 @@ class Process:
             await self._clock.sleep_ms(AUDIT_EVERY_MS)
 
     async def _serve(self, group: asyncio.TaskGroup, stop: asyncio.Event, listening: socket.socket, say: Say) -> None:
-        passwords = Passwords()
+        passwords = Passwords(pepper_of(server_secret(self._settings.data)))
         parts = Parts(
             settings=self._settings,
             database=self._database,

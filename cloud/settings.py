@@ -31,6 +31,8 @@ class Settings:
     broker_machines_file: Path | None = None
     broker_pid_file: Path | None = None
     public_url: str = "http://127.0.0.1:8080"
+    # Which dialect answers at the root of which host: "vending.example.cn=vending,iot.example.cn=iot".
+    hosts: str = ""
     # How long an order may wait for its machine's claim: a dozen repeated offers, as long as a buyer will stand there.
     order_deadline_ms: int = 60_000
     # Write off claimed orders without an outcome after this time (I7); 0 leaves every one of them to a person.
@@ -42,6 +44,15 @@ class Settings:
     def url(self) -> str:
         """The database: the one that is named, or a file in the data folder."""
         return self.database_url or f"sqlite+aiosqlite:///{self.data / 'aisleflow.db'}"
+
+    @property
+    def dialect_of_host(self) -> dict[str, str]:
+        """Dialects by host name; FleetError invalid when `hosts` is not a list of NAME=DIALECT."""
+        pairs = [pair.strip().partition("=") for pair in self.hosts.split(",") if pair.strip()]
+        for name, _, dialect in pairs:
+            if not name or not dialect:
+                raise FleetError("invalid", f"{self.hosts!r} is not HOST=DIALECT,...", field=PREFIX + "HOSTS")
+        return {name.strip().lower(): dialect.strip() for name, _, dialect in pairs}
 
 
 def load(environ: Mapping[str, str] = os.environ, **given: Any) -> Settings:

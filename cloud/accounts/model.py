@@ -1,8 +1,10 @@
 """Roles, permissions and the caller's identity. Pure.
 
-A *tenant* is one business; every row belongs to one and every query carries it. A *user* is a person who works for a
-tenant in exactly one role. What a role may do is `POLICY`, one table, and nothing else grants anything: an operation
-names the permission it needs, and a caller without it is refused before the request body is even read.
+A *tenant* is one business (a brand); every row belongs to one and every query carries it. Below it stands a tree of
+*units*: agents, their dealers, their shops. A *user* is a person who works for a tenant, for the whole of it or for one
+unit, in exactly one role; a *customer* is a member who asks for his own things. What a role may do is `POLICY`, one
+table, and nothing else grants anything: an operation names the permission it needs, and a caller without it is refused
+before the request body is even read. What of a tenant a caller sees is another question: `Reach` answers it.
 """
 
 from __future__ import annotations
@@ -18,6 +20,14 @@ from shared.ids import check_id
 
 Role = Literal["platform", "owner", "operator", "technician", "finance", "viewer"]
 ROLES: tuple[Role, ...] = get_args(Role)
+CallerRole = Role | Literal["customer"]
+
+UnitKind = Literal["agent", "dealer", "shop"]
+# Where a caller stands: over all tenants, over one, in one of its units, or in front of the machine.
+Level = Literal["platform", "brand", "agent", "dealer", "shop", "customer"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+# Everybody who works here.
+STAFF: frozenset[Level] = frozenset(LEVELS) - {"customer"}
 
 # Twelve characters without composition rules: length is what resists guessing.
 PASSWORD_CHARS_MIN = 12
@@ -83,6 +93,59 @@ POLICY: dict[Role, frozenset[Permission]] = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """An agent, a dealer or a shop. `path` names all units from the top down to this one: "/AG1/DL2/SH888/"."""
+
+    tenant: str
+    unit: str
+    kind: UnitKind
+    name: str
+    parent: str | None
+    path: str
+    logo: str = ""
+    address: str = ""
+    contact: str = ""
+    phone: str = ""
+    disabled: bool = False
+    created_ms: int = 0
+    changed_ms: int = 0
+
+
+# Which kind of unit may stand under which; None is the brand itself.
+PARENTS: dict[UnitKind, frozenset[UnitKind | None]] = {
+    "agent": frozenset({None}),
+    "dealer": frozenset({None, "agent"}),
+    "shop": frozenset({None, "agent", "dealer"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What a caller may see: one tenant or (None) all of them, all of it or the units below `path`, or a member's own.
+
+    `cloud.accounts.reach` makes the conditions of a query from it, and nothing else does.
+    """
+
+    tenant: str | None
+    path: str = ""
+    member: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """Who may call an operation: callers of these levels; staff among them need the permission too."""
+
+    levels: frozenset[Level]
+    permission: Permission | None = None
+
+    def admits(self, subject: Subject) -> bool:
+        """Whether the caller is one of them. A customer needs no permission: he reaches only what is his own."""
+        if subject.password_is_temporary or subject.level not in self.levels:
+            return False
+        return subject.level == "customer" or self.permission is None or subject.may(self.permission)
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """The caller, once his token was recognised."""
@@ -90,13 +153,32 @@ class Subject:
     tenant: str
     user: str
     login: str
-    role: Role
+    role: CallerRole
     # A password set by somebody else opens one door only: the one behind which it is replaced.
     password_is_temporary: bool = False
+    name: str = ""
+    unit: Unit | None = None
+
+    @property
+    def level(self) -> Level:
+        """Where the caller stands."""
+        if self.role in ("platform", "customer"):
+            return self.role
+        return self.unit.kind if self.unit is not None else "brand"
+
+    @property
+    def reach(self) -> Reach:
+        """What the caller may see."""
+        match self.level:
+            case "platform":
+                return Reach(tenant=None)
+            case "customer":
+                return Reach(tenant=self.tenant, member=self.user)
+        return Reach(tenant=self.tenant, path=self.unit.path if self.unit is not None else "")
 
     def may(self, permission: Permission) -> bool:
         """Whether the caller's role grants `permission`."""
-        return not self.password_is_temporary and permission in POLICY[self.role]
+        return not self.password_is_temporary and self.role != "customer" and permission in POLICY[self.role]
 
     def visible(self, tenant: str) -> bool:
         """Whether the caller may know that something of `tenant` exists; where not, it is answered as not found."""
@@ -115,6 +197,9 @@ class User:
     disabled: bool
     password_is_temporary: bool
     created_ms: int
+    # The unit he works for; None: the whole tenant. The phone number by which he signs in where logins are numbers.
+    unit: str | None = None
+    phone: str = ""
 
 
 @dataclass(frozen=True, slots=True)

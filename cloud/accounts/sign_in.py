@@ -18,6 +18,7 @@ from cloud.accounts.model import (
     FREE_TRIES_ADDRESS,
     TOKEN_TTL_MS,
     Subject,
+    Unit,
     User,
     check_password,
     mint_token,
@@ -62,21 +63,63 @@ async def sign_in(
     async def admit(work: Work) -> SignedIn:
         await store.remove_tries(work, buckets)
         await store.remember_address(work, tenant, known.user, address)
-        token = mint_token(tenant)
-        expires_ms = work.now_ms + TOKEN_TTL_MS
-        await store.add_token(work, tenant, token_hash(token), known.user, expires_ms)
-        await record(work, subject_of(known), "session.begin", {"address": address}, request_id)
-        return SignedIn(token, expires_ms, known)
+        subject = subject_of(known, await unit_of(work, known))
+        await record(work, subject, "session.begin", {"address": address}, request_id)
+        return SignedIn(*await give_token(work, subject, "native"), known)
 
     return await database.transact(admit, tenant=tenant)
 
 
-async def recognise(work: Work, token: str) -> Subject:
-    """Whose token this is; FleetError unauthenticated when it was never given, has expired or was revoked."""
-    user = await store.user_of_token(work, tenant_of_token(token), token_hash(token))
-    if user is None or user.disabled:
+async def sign_in_by_phone(
+    database: Database, passwords: Passwords, *, phone: str, sent: str, address: str, audience: str, request_id: str
+) -> tuple[SignedIn, Subject]:
+    """Exchange a phone number and a password, plain or as MD5, for a token of the dialect `audience`.
+
+    For staff of any tenant. Raises like `sign_in`; counted in the same way, by the number.
+    """
+    async with database.look() as work:
+        tenant = await store.tenant_of_phone(work, phone)
+    buckets = await database.transact(lambda work: _count_phone(work, phone, address))
+    found = None
+    if tenant is not None:
+        async with database.look(tenant=tenant) as work:
+            found = await store.user_by_phone(work, tenant, phone)
+            unit = await unit_of(work, found[0]) if found is not None else None
+    matches = await passwords.matches_sent(found[2] if found is not None else None, sent)
+    if found is None or not matches or found[0].disabled or (unit is not None and unit.disabled):
+        raise FleetError("unauthenticated", "number and password do not belong together")
+    subject = subject_of(found[0], unit)
+
+    async def admit(work: Work) -> SignedIn:
+        await store.remove_tries(work, buckets)
+        await store.remember_address(work, subject.tenant, subject.user, address)
+        await record(work, subject, "session.begin", {"address": address, "dialect": audience}, request_id)
+        return SignedIn(*await give_token(work, subject, audience), found[0])
+
+    return await database.transact(admit, tenant=subject.tenant), subject
+
+
+async def give_token(work: Work, subject: Subject, audience: str) -> tuple[str, int]:
+    """A new token of the dialect `audience`, and its expiry in ms, for somebody who has just proved who he is."""
+    token, expires_ms = mint_token(subject.tenant), work.now_ms + TOKEN_TTL_MS
+    holder = "member" if subject.level == "customer" else "user"
+    hashed = token_hash(token)
+    await store.add_token(work, subject.tenant, hashed, subject.user, expires_ms, audience=audience, holder=holder)
+    return token, expires_ms
+
+
+async def recognise(work: Work, token: str, audience: str = "native") -> Subject:
+    """Whose token this is; FleetError unauthenticated when it was never given, has expired or was revoked.
+
+    A token opens the dialect in which it was given and no other.
+    """
+    tenant = tenant_of_token(token)
+    held_by = await store.holder_of_token(work, tenant, token_hash(token), audience)
+    if isinstance(held_by, str):
+        return customer(tenant, held_by)
+    if held_by is None or held_by[0].disabled or (held_by[1] is not None and held_by[1].disabled):
         raise FleetError("unauthenticated", "the token is not valid, or no longer")
-    return subject_of(user)
+    return subject_of(*held_by)
 
 
 async def sign_out(work: Work, subject: Subject, token: str) -> None:
@@ -109,20 +152,50 @@ async def change_password(
     await database.transact(replace, tenant=subject.tenant)
 
 
-def subject_of(user: User) -> Subject:
+def subject_of(user: User, unit: Unit | None = None) -> Subject:
     """A user as a caller."""
-    return Subject(user.tenant, user.user, user.login, user.role, user.password_is_temporary)
+    return Subject(user.tenant, user.user, user.login, user.role, user.password_is_temporary, user.name, unit)
+
+
+def customer(tenant: str, member: str) -> Subject:
+    """A member as a caller."""
+    return Subject(tenant, member, member, "customer")
+
+
+async def unit_of(work: Work, user: User) -> Unit | None:
+    """The unit that a user works for; None: the whole tenant."""
+    return None if user.unit is None else await store.find_unit(work, user.tenant, user.unit)
+
+
+async def count_try(work: Work, account: str, address: str) -> list[str]:
+    """Count one try to sign in as `account` (whatever names it) from `address`, or refuse it with too_many.
+
+    Answers the buckets that success clears (`forget_tries`).
+    """
+    await store.remove_tries_before(work, work.now_ms - FORGET_AFTER_MS)
+    await _count(work, f"address/{address}", FREE_TRIES_ADDRESS)
+    await _count(work, account, FREE_TRIES_ACCOUNT)
+    return [account]
+
+
+async def forget_tries(work: Work, buckets: list[str]) -> None:
+    """The right password was given: the account's count begins anew."""
+    await store.remove_tries(work, buckets)
+
+
+async def _count_phone(work: Work, phone: str, address: str) -> list[str]:
+    """A number that has signed in from this address before has a counter of its own there."""
+    tenant = await store.tenant_of_phone(work, phone)
+    found = await store.user_by_phone(work, tenant, phone) if tenant is not None else None
+    known = found is not None and await store.knows_address(work, found[0].tenant, found[0].login, address)
+    return await count_try(work, f"phone/{phone}" + (f"/{address}" if known else ""), address)
 
 
 async def _count_try(work: Work, tenant: str, login: str, address: str) -> list[str]:
     """Count one try at both counters, or refuse it; answers the account's bucket, which success clears."""
-    await store.remove_tries_before(work, work.now_ms - FORGET_AFTER_MS)
     known = await store.knows_address(work, tenant, login, address)
-    account = f"account/{tenant}/{login}" + (f"/{address}" if known else "")
-    await _count(work, f"address/{address}", FREE_TRIES_ADDRESS)
-    await _count(work, account, FREE_TRIES_ACCOUNT)
     # The address is not cleared: somebody with one account of his own must not buy guesses at others with it.
-    return [account]
+    return await count_try(work, f"account/{tenant}/{login}" + (f"/{address}" if known else ""), address)
 
 
 async def _count(work: Work, bucket: str, free_tries: int) -> None:

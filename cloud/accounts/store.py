@@ -1,4 +1,4 @@
-"""SQL of tenants, users, tokens, sign-in counters and the audit log."""
+"""SQL of tenants and their units, users, tokens, sign-in counters and the audit log."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from sqlalchemy import (
     select,
 )
 
-from cloud.accounts.model import Tenant, User
-from cloud.database import Work, metadata, tenant_column
+from cloud.accounts.model import Tenant, Unit, User
+from cloud.database import Work, metadata, row_of, tenant_column
 
 tenants = Table(
     "tenants",
@@ -46,10 +46,54 @@ users = Table(
     Column("password_is_temporary", Boolean, nullable=False),
     Column("disabled", Boolean, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
+    # The unit he works for; NULL: the whole tenant.
+    Column("unit", Text),
+    Column("phone", Text, nullable=False),
+    # Of the password as older clients send it; NULL: he does not sign in there.
+    Column("md5_hash", Text),
     UniqueConstraint("tenant", "login"),
+    Index("ix_users_unit", "tenant", "unit"),
 )
 
-# A row lives until its token expires or is revoked; the token itself is nowhere.
+# Who signs in by a phone number, over all tenants: a number is asked for before a tenant is known.
+phones = Table(
+    "phones",
+    metadata,
+    Column("phone", Text, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("user", Text, nullable=False),
+)
+
+# `path` has every unit from the top down to this one, so a subtree is a prefix.
+units = Table(
+    "units",
+    metadata,
+    tenant_column(),
+    Column("unit", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("parent", Text),
+    Column("path", Text, nullable=False),
+    Column("logo", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("contact", Text, nullable=False),
+    Column("phone", Text, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("changed_ms", BigInteger, nullable=False),
+    Index("ix_units_path", "tenant", "path"),
+)
+
+# The four letters that stand in the numbers of a brand's users, products, orders and tickets; unique over all tenants.
+brand_codes = Table(
+    "brand_codes",
+    metadata,
+    Column("code", Text, primary_key=True),
+    Column("tenant", Text, nullable=False, unique=True),
+)
+
+# A row lives until its token expires or is revoked; the token itself is nowhere. It is valid in the dialect that gave
+# it (`audience`), and belongs to a user or to a member (`holder`).
 tokens = Table(
     "tokens",
     metadata,
@@ -58,6 +102,8 @@ tokens = Table(
     Column("user", Text, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("expires_ms", BigInteger, nullable=False),
+    Column("audience", Text, nullable=False),
+    Column("holder", Text, nullable=False),
 )
 
 # Addresses from which a user has signed in: strangers who guess elsewhere cannot keep him out from there.
@@ -128,18 +174,84 @@ async def knows_tenant(work: Work, tenant: str) -> bool:
     return await work.scalar(select(tenants.c.tenant).where(tenants.c.tenant == tenant)) is not None
 
 
+async def find_tenant(work: Work, tenant: str) -> Tenant | None:
+    """One tenant."""
+    row = await work.row(select(tenants).where(tenants.c.tenant == tenant))
+    return None if row is None else Tenant(row.tenant, row.name, row.created_ms)
+
+
+async def put_brand_code(work: Work, tenant: str, code: str) -> bool:
+    """Give a tenant its four letters; False when they are taken, or it has others."""
+    await work.insert_new(brand_codes, [{"code": code, "tenant": tenant}])
+    return await code_of(work, tenant) == code
+
+
+async def code_of(work: Work, tenant: str) -> str | None:
+    """The four letters of a tenant."""
+    found: str | None = await work.scalar(select(brand_codes.c.code).where(brand_codes.c.tenant == tenant))
+    return found
+
+
+async def tenant_of_code(work: Work, code: str) -> str | None:
+    """The tenant with these four letters."""
+    found: str | None = await work.scalar(select(brand_codes.c.tenant).where(brand_codes.c.code == code))
+    return found
+
+
+# --- units ---
+
+
+async def find_unit(work: Work, tenant: str, unit: str) -> Unit | None:
+    """One unit of a tenant."""
+    row = await work.row(select(units).where(units.c.tenant == tenant, units.c.unit == unit))
+    return None if row is None else Unit(**row._mapping)
+
+
+async def units_below(work: Work, tenant: str, path: str) -> list[Unit]:
+    """The units of a tenant whose path begins with `path`, from the top down."""
+    query = select(units).where(units.c.tenant == tenant, units.c.path.startswith(path, autoescape=True))
+    return [Unit(**row._mapping) for row in await work.rows(query.order_by(units.c.path))]
+
+
+async def put_unit(work: Work, unit: Unit) -> None:
+    """Write a unit."""
+    await work.put(units, [row_of(unit)])
+
+
 # --- users ---
 
-_USER = [column for column in users.c if column.name != "password_hash"]
+_USER = [column for column in users.c if column.name not in ("password_hash", "md5_hash")]
 
 
-async def add_user(work: Work, user: User, password_hash: str) -> bool:
-    """Write a user; False when the login is taken in his tenant."""
+async def add_user(work: Work, user: User, password_hash: str, md5_hash: str | None = None) -> bool:
+    """Write a user; False when the login is taken in his tenant, or the phone number anywhere."""
     if await user_by_login(work, user.tenant, user.login) is not None:
         return False
+    if user.phone and not await take_phone(work, user.phone, user.tenant, user.user):
+        return False
     row = {column.name: getattr(user, column.name) for column in _USER}
-    await work.insert(users, [{**row, "password_hash": password_hash}])
+    await work.insert(users, [{**row, "password_hash": password_hash, "md5_hash": md5_hash}])
     return True
+
+
+async def take_phone(work: Work, phone: str, tenant: str, user: str) -> bool:
+    """Let a user sign in by this number; False when it is somebody else's."""
+    await work.insert_new(phones, [{"phone": phone, "tenant": tenant, "user": user}])
+    row = await work.row(select(phones).where(phones.c.phone == phone))
+    return row is not None and (row.tenant, row.user) == (tenant, user)
+
+
+async def tenant_of_phone(work: Work, phone: str) -> str | None:
+    """The tenant whose user signs in by this number."""
+    found: str | None = await work.scalar(select(phones.c.tenant).where(phones.c.phone == phone))
+    return found
+
+
+async def user_by_phone(work: Work, tenant: str, phone: str) -> tuple[User, str, str | None] | None:
+    """The user who signs in by this number, and the hashes of his password: plain, and as older clients send it."""
+    query = select(users).join(phones, (phones.c.tenant == users.c.tenant) & (phones.c.user == users.c.user))
+    row = await work.row(query.where(phones.c.phone == phone, users.c.tenant == tenant))
+    return None if row is None else (_user(row), row.password_hash, row.md5_hash)
 
 
 async def find_user(work: Work, tenant: str, user: str) -> User | None:
@@ -177,22 +289,45 @@ def _user(row: Row[Any]) -> User:
 # --- tokens ---
 
 
-async def add_token(work: Work, tenant: str, token_hash: str, user: str, expires_ms: int) -> None:
+async def add_token(
+    work: Work,
+    tenant: str,
+    token_hash: str,
+    user: str,
+    expires_ms: int,
+    *,
+    audience: str = "native",
+    holder: str = "user",
+) -> None:
     """Remember a token by its hash, and forget those of this tenant that have expired."""
     await work.execute(delete(tokens).where(tokens.c.tenant == tenant, tokens.c.expires_ms <= work.now_ms))
     row = {"tenant": tenant, "token_hash": token_hash, "user": user}
+    row |= {"audience": audience, "holder": holder}
     await work.insert(tokens, [{**row, "created_ms": work.now_ms, "expires_ms": expires_ms}])
 
 
-async def user_of_token(work: Work, tenant: str, token_hash: str) -> User | None:
-    """Who holds a token that has not expired."""
+async def holder_of_token(
+    work: Work, tenant: str, token_hash: str, audience: str
+) -> tuple[User, Unit | None] | str | None:
+    """Who holds a token that has not expired: a user and his unit, or the id of a member."""
+    same_user = (tokens.c.tenant == users.c.tenant) & (tokens.c.user == users.c.user) & (tokens.c.holder == "user")
+    his_unit = (units.c.tenant == users.c.tenant) & (units.c.unit == users.c.unit)
     query = (
-        select(*_USER)
-        .join(tokens, (tokens.c.tenant == users.c.tenant) & (tokens.c.user == users.c.user))
+        select(tokens.c.holder, tokens.c.user.label("held_by"), *_USER, *[c.label(f"unit_{c.name}") for c in units.c])
+        .join_from(tokens, users, same_user, isouter=True)
+        .join(units, his_unit, isouter=True)
         .where(tokens.c.tenant == tenant, tokens.c.token_hash == token_hash, tokens.c.expires_ms > work.now_ms)
+        .where(tokens.c.audience == audience)
     )
     row = await work.row(query)
-    return _user(row) if row is not None else None
+    if row is None:
+        return None
+    if row.holder == "member":
+        return str(row.held_by)
+    if row.login is None:
+        return None
+    unit = Unit(**{c.name: row._mapping[f"unit_{c.name}"] for c in units.c}) if row.unit_unit is not None else None
+    return _user(row), unit
 
 
 async def remove_token(work: Work, tenant: str, token_hash: str) -> None:
@@ -200,9 +335,10 @@ async def remove_token(work: Work, tenant: str, token_hash: str) -> None:
     await work.execute(delete(tokens).where(tokens.c.tenant == tenant, tokens.c.token_hash == token_hash))
 
 
-async def remove_tokens_of(work: Work, tenant: str, user: str) -> None:
-    """Revoke every token of one user."""
-    await work.execute(delete(tokens).where(tokens.c.tenant == tenant, tokens.c.user == user))
+async def remove_tokens_of(work: Work, tenant: str, user: str, *, holder: str = "user") -> None:
+    """Revoke every token of one user, or of one member."""
+    here = tokens.c.tenant == tenant, tokens.c.user == user, tokens.c.holder == holder
+    await work.execute(delete(tokens).where(*here))
 
 
 # --- sign-in counters ---

@@ -1,7 +1,8 @@
 """What a dialect is: a table of operations, how it recognises a caller, and how it says that something went wrong.
 
-An `Operation` is one row: method and path, who may call, the shape asked, the use case, the shape told. Adding an
-operation is adding a row; the mechanism in `mount.py` is the same for every dialect.
+An `Operation` is one row: method, path and, where several share a path, the flag in the body that chooses it; who may
+call, the shape asked, the use case, the shape told. Adding an operation is adding a row; the mechanism in `mount.py` is
+the same for every dialect.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import Any, Generic, Literal, TypeVar, get_args, get_type_hints
 
-from fastapi.security import APIKeyHeader, HTTPBearer
+from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPBearer
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import Response
 
 from cloud.accounts.codes import Codes
-from cloud.accounts.model import Permission, Subject
+from cloud.accounts.model import Allowed, Permission, Subject
 from cloud.accounts.passwords import Passwords
 from cloud.database import Database, Work
 from cloud.errors import Kind
@@ -28,7 +29,9 @@ from cloud.watch import Watch
 from shared.clock import Clock
 
 # Who may call. public: nobody has to say who he is. signed_in: any valid token, even of a temporary password.
-Caller = Permission | Literal["public", "signed_in"]
+# A permission alone is for people of the whole tenant; `Allowed` names the levels that may call.
+Caller = Permission | Allowed | Literal["public", "signed_in"]
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
 class Wire(BaseModel):
@@ -41,6 +44,13 @@ class Filter(BaseModel):
     """Base of all queries: undeclared parameters are refused; values arrive as text, so text becomes numbers here."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Lenient(BaseModel):
+    """Base of what older clients ask: fields nobody knows are passed over, and a number may come as text or text as a
+    number, because the programs that send it were written in languages that do not tell the two apart."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, coerce_numbers_to_str=True)
 
 
 class Nothing(Filter):
@@ -85,6 +95,8 @@ class Call(Generic[BodyT, QueryT]):
     last_event_id: str | None
     held_subject: Subject | None
     held_work: Work | None
+    # Headers and cookies of the answer, for the few operations that set some.
+    reply: Response
 
     @property
     def subject(self) -> Subject:
@@ -118,7 +130,7 @@ class Operation:
     password, streaming events. `limited` ones may answer that the caller has to wait.
     """
 
-    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+    method: Method
     path: str
     caller: Caller
     does: Use | Stream
@@ -128,6 +140,10 @@ class Operation:
     transacted: bool = True
     streams: bool = False
     limited: bool = False
+    # The field that chooses this row among those of its path.
+    flag: str | None = None
+    # Other ways in which clients ask for the same; served, and left out of the documentation.
+    aliases: tuple[tuple[Method, str], ...] = ()
 
     @property
     def name(self) -> str:
@@ -191,7 +207,22 @@ class Dialect:
     token_of: Callable[[Request], str | None]
     # An error in this dialect's words.
     tell: Callable[[Trouble], Response]
+    # The fields of a body that need not be JSON (a form, say). None: JSON, as the shapes say.
+    decode: Callable[[Request], Awaitable[dict[str, Any]]] | None = None
+    # The shape in which what an operation tells is sent, and what it tells put into it. None: as it is told.
+    envelope: Callable[[Operation], Any] | None = None
+    enclose: Callable[[Operation, Any], Any] | None = None
+    # Whether the platform's own people see all tenants here; elsewhere they are people of their own tenant.
+    spans_tenants: bool = False
     # How OpenAPI declares the errors of an operation.
     declared_errors: Callable[[Operation], dict[int | str, dict[str, Any]]]
     # How OpenAPI declares where the token is carried.
-    scheme: HTTPBearer | APIKeyHeader
+    scheme: HTTPBearer | APIKeyHeader | APIKeyCookie
+
+    def answer_of(self, operation: Operation) -> Any:
+        """The whole shape of an answer; None for an empty one."""
+        return operation.tells if self.envelope is None else self.envelope(operation)
+
+    def status_of(self, operation: Operation) -> int:
+        """The status of success."""
+        return 204 if self.answer_of(operation) is None else operation.success

@@ -1,19 +1,23 @@
 """From a table of operations to routes. The only place on the HTTP side where errors are caught.
 
-A request passes through here in this order, and the order is the security: the body is read up to the limit; the
-caller's token opens a transaction in the token's tenant and becomes a Subject; the row's permission is checked; only
-then is the request validated and the use case run, in that same transaction; the audit row is written; the
-transaction commits; the answer is sent. Whatever goes wrong rolls back and leaves through `tell`.
+A request passes through here in this order, and the order is the security: the body is read up to the limit; where
+several operations share a path, its flag chooses one; the caller's token opens a transaction in the token's tenant and
+becomes a Subject; the row's permission is checked; only then is the request validated and the use case run, in that
+same transaction; the audit row is written; the transaction commits; the answer is sent. Whatever goes wrong rolls back
+and leaves through `tell`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import logging
 import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from functools import reduce
+from operator import or_
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, FastAPI, Header, Path, Query, Request, Response, Security
@@ -21,12 +25,13 @@ from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from fastapi.sse import EventSourceResponse
+from pydantic import Discriminator, Tag
 from sqlalchemy.exc import IntegrityError
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive
 
 from cloud.accounts.audit import record
-from cloud.accounts.model import Permission, Subject, tenant_of_token
+from cloud.accounts.model import Allowed, Permission, Subject, tenant_of_token
 from cloud.accounts.sign_in import recognise
 from cloud.database import Work
 from cloud.errors import FleetError, Kind
@@ -49,25 +54,45 @@ _REQUEST_ID_BYTES = 12
 PROBLEMS_MAX = 20
 
 
+Rows = tuple[Operation, ...]
+
+
 def mount(app: FastAPI, dialect: Dialect, parts: Parts) -> None:
-    """Add every operation of `dialect` to `app`."""
+    """Add every operation of `dialect` to `app`; those that share method and path become one route."""
     router = APIRouter(prefix=dialect.prefix, route_class=_route_class(dialect, parts))
-    for operation in dialect.operations:
+    ways: dict[tuple[str, str], list[Operation]] = {}
+    for row in dialect.operations:
+        for way in [(row.method, row.path), *row.aliases]:
+            ways.setdefault(way, []).append(row)
+    for (method, path), same in ways.items():
+        rows = tuple(same)
+        first = rows[0]
         router.add_api_route(
-            operation.path,
-            _endpoint(operation, parts, dialect),
-            methods=[operation.method],
-            name=operation.name,
-            operation_id=f"{dialect.name}_{operation.name}",
-            tags=[operation.tag],
-            summary=_first_line(operation),
-            description=inspect.getdoc(operation.does),
-            status_code=operation.status,
-            response_model=None if operation.streams else operation.tells,
-            response_class=_response_class(operation),
-            responses=dialect.declared_errors(operation),
+            path,
+            _endpoint(rows, path, parts, dialect),
+            methods=[method],
+            name=first.name,
+            operation_id=f"{dialect.name}_{'__'.join(row.name for row in rows)}",
+            tags=[first.tag],
+            summary=" / ".join(_first_line(row) for row in rows),
+            description="\n\n".join(_described(row) for row in rows),
+            status_code=dialect.status_of(first),
+            response_model=None if first.streams else _answers(rows, dialect),
+            response_class=_response_class(first, dialect),
+            responses=dialect.declared_errors(first),
+            include_in_schema=(method, path) == (first.method, first.path),
         )
     app.include_router(router)
+
+
+def _answers(rows: Rows, dialect: Dialect) -> Any:
+    shapes = [dialect.answer_of(row) for row in rows]
+    return None if None in shapes else reduce(or_, shapes)
+
+
+def _described(operation: Operation) -> str:
+    text = inspect.getdoc(operation.does) or ""
+    return text if operation.flag is None else f"`{operation.flag}`: {text}"
 
 
 def _first_line(operation: Operation) -> str:
@@ -76,10 +101,10 @@ def _first_line(operation: Operation) -> str:
     return lines[0].rstrip(".")
 
 
-def _response_class(operation: Operation) -> type[Response]:
+def _response_class(operation: Operation, dialect: Dialect) -> type[Response]:
     if operation.streams:
         return EventSourceResponse
-    return Response if operation.status == 204 else JSONResponse
+    return Response if dialect.status_of(operation) == 204 else JSONResponse
 
 
 def new_request_id(request: Request) -> str:
@@ -94,17 +119,18 @@ def _route_class(dialect: Dialect, parts: Parts) -> type[APIRoute]:
 
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
             inner = super().get_route_handler()
-            operation: Operation = self.endpoint.operation  # type: ignore[attr-defined]
+            rows: Rows = self.endpoint.rows  # type: ignore[attr-defined]
 
             async def handle(request: Request) -> Response:
                 request = Request(request.scope, _limited(request.receive))
                 request.state.request_id = new_request_id(request)
-                response = await _answer(request, operation, dialect, parts, inner)
+                request.state.operation = rows[0]
+                response = await _answer(request, rows, dialect, parts, inner)
                 response.headers[REQUEST_ID_HEADER] = request.state.request_id
                 # Answers hold money, people and now and then a secret: nobody on the way keeps or reinterprets them.
                 response.headers["Cache-Control"] = "no-store"
                 response.headers["X-Content-Type-Options"] = "nosniff"
-                REQUESTS.labels(operation.name, f"{response.status_code // 100}xx").inc()
+                REQUESTS.labels(request.state.operation.name, f"{response.status_code // 100}xx").inc()
                 return response
 
             return handle
@@ -114,19 +140,20 @@ def _route_class(dialect: Dialect, parts: Parts) -> type[APIRoute]:
 
 async def _answer(
     request: Request,
-    operation: Operation,
+    rows: Rows,
     dialect: Dialect,
     parts: Parts,
     inner: Callable[[Request], Awaitable[Response]],
 ) -> Response:
     request_id: str = request.state.request_id
     try:
-        await _read_body(request, operation)
+        request = await _read_body(request, rows, dialect)
+        operation = request.state.operation = _chosen(rows, request.state.fields)
         token = dialect.token_of(request)
         request.state.token, request.state.subject, request.state.work = token, None, None
         if operation.caller == "public":
             return await inner(request)
-        return await _answer_subject(request, operation, parts, inner, token)
+        return await _answer_subject(request, operation, parts, inner, token, dialect)
     except FleetError as error:
         return dialect.tell(Trouble(error.kind, error.detail, request_id, error.field, error.data))
     except RequestValidationError as error:
@@ -136,20 +163,56 @@ async def _answer(
     except ResponseValidationError as error:
         # The values may be what the shape exists to keep inside: only the places are logged.
         places = [".".join(str(part) for part in problem["loc"]) for problem in error.errors()]
-        log.error("request %s (%s): the answer does not fit its shape at %s", request_id, operation.name, places)
+        name = request.state.operation.name
+        log.error("request %s (%s): the answer does not fit its shape at %s", request_id, name, places)
         return dialect.tell(_bug(request_id))
     except Exception:
-        log.exception("request %s (%s) failed", request_id, operation.name)
+        log.exception("request %s (%s) failed", request_id, request.state.operation.name)
         return dialect.tell(_bug(request_id))
 
 
-async def _read_body(request: Request, operation: Operation) -> None:
-    """Take the body in before anything is locked for it: a slow client holds up nobody."""
+async def _read_body(request: Request, rows: Rows, dialect: Dialect) -> Request:
+    """Take the body in before anything is locked for it: a slow client holds up nobody.
+
+    Answers the request with its body as JSON, and leaves the fields of one that was decoded in its state.
+    """
+    request.state.fields = {}
     await _whole_body(request)
-    if operation.body is not Nothing:
-        media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if media_type != "application/json":
-            raise HTTPException(415, f"Content-Type: {media_type[:60]!r} is not application/json")
+    if all(row.body is Nothing for row in rows):
+        return request
+    if dialect.decode is not None:
+        request.state.fields = await dialect.decode(request)
+        return _with_json(request, request.state.fields)
+    media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise HTTPException(415, f"Content-Type: {media_type[:60]!r} is not application/json")
+    return request
+
+
+def _with_json(request: Request, fields: dict[str, Any]) -> Request:
+    """The same request as if its fields had come as JSON: from here on there is one way to validate."""
+    body = json.dumps(fields).encode()
+    headers = [(name, value) for name, value in request.scope["headers"] if name not in _OF_THE_BODY]
+    headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return Request({**request.scope, "headers": headers}, receive)
+
+
+_OF_THE_BODY = (b"content-type", b"content-length", b"transfer-encoding")
+
+
+def _chosen(rows: Rows, fields: dict[str, Any]) -> Operation:
+    """The row whose flag is set; FleetError invalid when none is, or more than one."""
+    if len(rows) == 1 and rows[0].flag is None:
+        return rows[0]
+    found = [row for row in rows if str(fields.get(row.flag or "")) == "1"]
+    if len(found) != 1:
+        flags = ", ".join(str(row.flag) for row in rows)
+        raise FleetError("invalid", f"exactly one of {flags} must be 1, here {len(found)} are", field=rows[0].flag)
+    return found[0]
 
 
 async def read_limited(request: Request) -> bytes:
@@ -186,15 +249,18 @@ async def _answer_subject(
     parts: Parts,
     inner: Callable[[Request], Awaitable[Response]],
     token: str | None,
+    dialect: Dialect,
 ) -> Response:
     if token is None:
-        raise FleetError("unauthenticated", "a bearer token is needed")
+        raise FleetError("unauthenticated", "a token is needed: sign in first")
     tenant = tenant_of_token(token)
 
     async def answer(work: Work) -> Response:
         request.state.work = work
-        request.state.subject = await recognise(work, token)
+        request.state.subject = await recognise(work, token, dialect.name)
         _check_permission(request.state.subject, operation)
+        if dialect.spans_tenants and request.state.subject.level == "platform":
+            await work.span_tenants()
         return await inner(request)
 
     if operation.transacted and operation.method != "GET":
@@ -206,49 +272,68 @@ async def _answer_subject(
     async with parts.database.look(tenant=tenant) as work:
         if operation.transacted:
             return await answer(work)
-        request.state.subject = await recognise(work, token)
+        request.state.subject = await recognise(work, token, dialect.name)
     _check_permission(request.state.subject, operation)
     return await inner(request)
 
 
 def _check_permission(subject: Subject, operation: Operation) -> None:
-    if not isinstance(operation.caller, Permission) or subject.may(operation.caller):
+    match operation.caller:
+        case Permission() as permission:
+            admitted = subject.unit is None and subject.may(permission)
+        case Allowed() as allowed:
+            admitted = allowed.admits(subject)
+        case _:
+            admitted = True
+    if admitted:
         return
     if subject.password_is_temporary:
         raise FleetError("forbidden", "this password was set by somebody else: change it first")
-    raise FleetError("forbidden", f"the role {subject.role} does not include {operation.caller}")
+    raise FleetError("forbidden", f"this is not for the role {subject.role} of a {subject.level}")
 
 
 # --- from a row to the function whose signature FastAPI validates and documents ---
 
 
-def _endpoint(operation: Operation, parts: Parts, dialect: Dialect) -> Callable[..., Any]:
+def _endpoint(rows: Rows, path: str, parts: Parts, dialect: Dialect) -> Callable[..., Any]:
+    first = rows[0]
+
     async def endpoint(**given: Any) -> Any:
         call = _call(parts, given)
+        operation: Operation = given["request"].state.operation
         told = await operation.does(call)  # type: ignore[misc]
         if operation.changes is not None and call.held_work is not None:
             await record(call.work, call.subject, operation.changes, _asked(call), call.request_id)
-        return told
+        return told if dialect.enclose is None else dialect.enclose(operation, told)
 
     async def stream(**given: Any) -> AsyncIterator[Any]:
-        async for event in operation.does(_call(parts, given)):  # type: ignore[union-attr]
+        async for event in first.does(_call(parts, given)):  # type: ignore[union-attr]
             yield event
 
-    chosen: Any = stream if operation.streams else endpoint
-    chosen.operation = operation
-    chosen.__name__ = operation.name
-    chosen.__signature__ = inspect.Signature(_parameters(operation, dialect))
+    chosen: Any = stream if first.streams else endpoint
+    chosen.rows = rows
+    chosen.__name__ = first.name
+    chosen.__signature__ = inspect.Signature(_parameters(rows, path, dialect))
     return chosen  # type: ignore[no-any-return]
 
 
-def _parameters(operation: Operation, dialect: Dialect) -> list[inspect.Parameter]:
-    kinds: dict[str, Any] = {"request": Request}
-    for name in re.findall(r"{(\w+)}", operation.path):
+def _body_shape(rows: Rows) -> Any:
+    """The shape of the one row, or that of the row which the flag in the body chooses."""
+    if len(rows) == 1:
+        return rows[0].body
+    tagged = [Annotated[row.body, Tag(str(row.flag))] for row in rows]
+    return Annotated[reduce(or_, tagged), Discriminator(lambda fields: _chosen(rows, fields).flag)]
+
+
+def _parameters(rows: Rows, path: str, dialect: Dialect) -> list[inspect.Parameter]:
+    operation = rows[0]
+    kinds: dict[str, Any] = {"request": Request, "reply": Response}
+    for name in re.findall(r"{(\w+)}", path):
         kinds[name] = Annotated[str, Path(pattern=PATH_ID_PATTERN)]
     if operation.query is not Nothing:
         kinds["query"] = Annotated[operation.query, Query()]
-    if operation.body is not Nothing:
-        kinds["body"] = Annotated[operation.body, Body()]
+    if any(row.body is not Nothing for row in rows):
+        kinds["body"] = Annotated[_body_shape(rows), Body()]
     if operation.keyed:
         kinds["idempotency_key"] = Annotated[
             str,
@@ -259,7 +344,7 @@ def _parameters(operation: Operation, dialect: Dialect) -> list[inspect.Paramete
         ]
     if operation.streams:
         kinds["last_event_id"] = Annotated[str | None, Header(pattern=r"^\d{1,18}$")]
-    if operation.caller != "public":
+    if any(row.caller != "public" for row in rows):
         # Declared for the documentation: the token itself was recognised before the request was validated.
         kinds["credential"] = Annotated[Any, Security(dialect.scheme)]
     return [
@@ -284,6 +369,7 @@ def _call(parts: Parts, given: dict[str, Any]) -> Call[Any, Any]:
         last_event_id=given.get("last_event_id"),
         held_subject=request.state.subject,
         held_work=request.state.work,
+        reply=given["reply"],
     )
 
 

@@ -41,6 +41,11 @@ class Machine:
     registered_ms: int
     claimed_ms: int | None
     revoked_ms: int | None
+    # The shop it stands in; None: in none. The number on its door, and who looks after it.
+    shop: str | None = None
+    number: str = ""
+    keeper: str = ""
+    keeper_phone: str = ""
 
     @property
     def is_trusted(self) -> bool:

@@ -23,6 +23,11 @@ machines = Table(
     Column("registered_ms", BigInteger, nullable=False),
     Column("claimed_ms", BigInteger),
     Column("revoked_ms", BigInteger),
+    Column("shop", Text),
+    Column("number", Text, nullable=False),
+    Column("keeper", Text, nullable=False),
+    Column("keeper_phone", Text, nullable=False),
+    Index("ix_machines_shop", "tenant", "shop"),
 )
 
 # Which tenant a machine belongs to. A machine id is a broker user name, so it is unique over all tenants.

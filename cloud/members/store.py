@@ -12,6 +12,7 @@ from sqlalchemy import (
     Index,
     Table,
     Text,
+    UniqueConstraint,
     and_,
     bindparam,
     func,
@@ -31,6 +32,18 @@ members = Table(
     Column("name", Text, nullable=False),
     Column("phone", Text, nullable=False),
     Column("joined_ms", BigInteger, nullable=False),
+)
+
+# By which number a member signs in. The password is NULL until one is set: a code sent to the number serves as well.
+member_sign_ins = Table(
+    "member_sign_ins",
+    metadata,
+    tenant_column(),
+    Column("phone", Text, primary_key=True),
+    Column("member", Text, nullable=False),
+    Column("md5_hash", Text),
+    Column("created_ms", BigInteger, nullable=False),
+    UniqueConstraint("tenant", "member"),
 )
 
 ledger_accounts = Table(
@@ -82,6 +95,32 @@ async def find_member(work: Work, tenant: str, member: str, *, lock: bool = Fals
     query = select(members).where(and_(members.c.tenant == tenant, members.c.member == member))
     row = await work.row(query.with_for_update() if lock else query)
     return None if row is None else Member(**row._mapping)
+
+
+async def sign_in_of(work: Work, tenant: str, phone: str) -> tuple[str, str | None] | None:
+    """Member and password hash behind a number."""
+    here = and_(member_sign_ins.c.tenant == tenant, member_sign_ins.c.phone == phone)
+    row = await work.row(select(member_sign_ins).where(here))
+    return None if row is None else (row.member, row.md5_hash)
+
+
+async def tenants_of_phone(work: Work, phone: str) -> list[str]:
+    """The tenants in which a member signs in by this number: in work of the platform, of all of them."""
+    query = select(member_sign_ins.c.tenant).where(member_sign_ins.c.phone == phone).order_by(member_sign_ins.c.tenant)
+    return [row.tenant for row in await work.rows(query)]
+
+
+async def put_sign_in(work: Work, tenant: str, phone: str, member: str, md5_hash: str | None) -> None:
+    """Let a member sign in by this number, and by no other."""
+    row = {"tenant": tenant, "phone": phone, "member": member, "md5_hash": md5_hash, "created_ms": work.now_ms}
+    await remove_sign_in(work, tenant, member)
+    await work.insert(member_sign_ins, [row])
+
+
+async def remove_sign_in(work: Work, tenant: str, member: str) -> None:
+    """Let a member sign in no more."""
+    here = and_(member_sign_ins.c.tenant == tenant, member_sign_ins.c.member == member)
+    await work.execute(member_sign_ins.delete().where(here))
 
 
 async def find_postings(work: Work, tenant: str, entry: str) -> Sequence[Posting]:

@@ -31,6 +31,7 @@ def whole_metadata() -> MetaData:
     import_module("cloud.events")
     import_module("cloud.downlink")
     import_module("cloud.outcalls")
+    import_module("cloud.serials")
     return metadata
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field, SecretStr
 
 from cloud.accounts import audit, people, sign_in
-from cloud.accounts.model import PASSWORD_CHARS_MAX, Permission, Role
+from cloud.accounts.model import PASSWORD_CHARS_MAX, CallerRole, Permission, Role
 from cloud.facades.dialect import Call, Filter, Nothing, Operation, Wire
 from cloud.facades.native.shapes import All, Id, Name, Told, all_of
 
@@ -41,7 +41,7 @@ class MeTold(Told):
     tenant: str
     user: str
     login: str
-    role: Role
+    role: CallerRole
     password_is_temporary: bool
     permissions: list[Permission]
 
@@ -89,7 +89,7 @@ class AuditTold(Told):
     seq: int
     at_ms: int
     actor: str
-    role: Role
+    role: CallerRole
     action: str
     detail: dict[str, Any]
     request_id: str

@@ -8,7 +8,7 @@ from alembic import op
 from cloud.migrations.guards import append_only, tenant_only
 
 revision = "0005"
-down_revision = "0003"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 

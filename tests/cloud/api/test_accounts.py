@@ -69,7 +69,7 @@ async def test_the_first_administrator_is_made_once(parts: Parts, administrator:
 
 async def test_two_processes_starting_at_once_make_one_administrator(on_postgres: Database) -> None:
     made = await asyncio.gather(
-        *(first_administrator(on_postgres, Passwords()) for _ in range(4)), return_exceptions=True
+        *(first_administrator(on_postgres, Passwords(b"pepper")) for _ in range(4)), return_exceptions=True
     )
     assert sum(isinstance(one, NewUser) for one in made) == 1
     async with on_postgres.look() as work:
@@ -325,7 +325,7 @@ async def test_hashing_is_bounded() -> None:
             running -= 1
             return matches
 
-    passwords = Counted()
+    passwords = Counted(b"pepper")
     assert await asyncio.gather(*(passwords.matches(None, "x") for _ in range(20))) == [False] * 20
     assert 1 <= most <= CONCURRENT_HASHES
 

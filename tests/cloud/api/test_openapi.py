@@ -127,7 +127,15 @@ def test_no_shape_shows_a_secret(document: dict[str, Any]) -> None:
         if {"secret", "password", "token", "password_hash", "token_hash", "server_secret"}
         & set(schema.get("properties", {}))
     }
-    assert showing == {"CredentialTold", "NewUserTold", "TokenTold", "SignInAsk"}
+    assert showing == {
+        "CredentialTold",
+        "NewUserTold",
+        "TokenTold",
+        "SignInAsk",
+        "LoginTold",
+        "SessionTold",
+        "SessionToldAnswer",
+    }
 
 
 async def test_the_page_of_operations_needs_nothing_from_elsewhere(parts: Parts) -> None:

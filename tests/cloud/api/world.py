@@ -8,7 +8,7 @@ from pathlib import Path
 from cloud.accounts import store
 from cloud.accounts.codes import Codes
 from cloud.accounts.model import ROLES, Role, Tenant, User, mint_token, token_hash
-from cloud.accounts.passwords import Passwords
+from cloud.accounts.passwords import Passwords, pepper_of
 from cloud.catalog.goods import add_goods
 from cloud.database import Database, Work
 from cloud.facades.dialect import Parts
@@ -76,7 +76,7 @@ def parts_of(database: Database, settings: Settings) -> Parts:
         settings=settings,
         database=database,
         clock=database.clock,
-        passwords=Passwords(),
+        passwords=Passwords(pepper_of(SERVER_SECRET)),
         credentials=Credentials(SERVER_SECRET),
         watch=Watch(database),
         till=open_till(settings),

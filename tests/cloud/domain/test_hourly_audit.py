@@ -15,7 +15,7 @@ from tests.cloud.fleet import open_shop
 
 
 async def test_a_ledger_that_is_off_is_found_and_named(database: Database, caplog: pytest.LogCaptureFixture) -> None:
-    await first_administrator(database, Passwords())
+    await first_administrator(database, Passwords(b"pepper"))
     await open_shop(database, tenant=FIRST_TENANT)
     assert await drift_of_all(database) == 0
     async with database.work(tenant=FIRST_TENANT) as work:

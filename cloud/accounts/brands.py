@@ -1,0 +1,44 @@
+"""The four letters of a brand: they stand in the numbers of its users, products, orders and tickets."""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+from cloud.accounts import store
+from cloud.database import Work
+from cloud.errors import FleetError
+
+_CODE = re.compile(r"[A-Z]{4}")
+_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"  # no I and O: read as 1 and 0
+# With 24^4 codes a free one is found at once; a platform with a third of a million brands has other worries.
+_TRIES = 20
+
+
+async def brand_code(work: Work, tenant: str) -> str:
+    """The tenant's four letters, drawn when it has none yet."""
+    known = await store.code_of(work, tenant)
+    if known is not None:
+        return known
+    for _ in range(_TRIES):
+        drawn = "".join(secrets.choice(_LETTERS) for _ in range(4))
+        if await store.put_brand_code(work, tenant, drawn):
+            return drawn
+    raise FleetError("unavailable", "no free brand code was found")
+
+
+async def choose_brand_code(work: Work, tenant: str, code: str) -> None:
+    """Give a tenant the four letters it wishes; FleetError: invalid, conflict when it has others or they are taken."""
+    if _CODE.fullmatch(code) is None:
+        raise FleetError("invalid", f"{code[:20]!r} is not four capital letters", field="code")
+    if not await store.put_brand_code(work, tenant, code):
+        raise FleetError("conflict", f"the code {code!r} is taken, or the brand has another one", field="code")
+
+
+async def tenant_of_number(work: Work, number: str) -> str | None:
+    """The tenant whose code stands in a number ("ABCD0123..." or "20261128ABCD0123..."); None when there is none."""
+    for start in (0, 8):
+        code = number[start : start + 4]
+        if _CODE.fullmatch(code) and (found := await store.tenant_of_code(work, code)) is not None:
+            return found
+    return None

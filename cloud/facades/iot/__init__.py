@@ -1,0 +1,1 @@
+"""The IoT dialect: the platform of water purifiers, its users, devices, products, orders, tickets and brands."""

@@ -1,0 +1,22 @@
+"""The IoT dialect as one table."""
+
+from __future__ import annotations
+
+from cloud.facades.dialect import Dialect
+from cloud.facades.fields import decoded
+from cloud.facades.iot import sessions
+from cloud.facades.iot.wire import SCHEME, declared, enclose, envelope, tell, token_of
+
+IOT = Dialect(
+    name="iot",
+    prefix="/iot",
+    operations=(*sessions.OPERATIONS,),
+    token_of=token_of,
+    tell=tell,
+    decode=decoded,
+    envelope=envelope,
+    enclose=enclose,
+    spans_tenants=True,
+    declared_errors=declared,
+    scheme=SCHEME,
+)

@@ -1,0 +1,162 @@
+"""How the IoT dialect speaks: its envelope, its errors, and the forms of money and time.
+
+True HTTP statuses, and an envelope around every answer that has a body: `total`, `data`, `status` (true for success),
+`code`, `message`. A list stands in `data` and once more under its own name ("users"), because the documentation shows
+both; of a single object only the keys that it names (`top`) stand beside the envelope, since others could collide.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import cache
+from typing import Any, ClassVar
+
+from fastapi.security import HTTPBearer
+from pydantic import BaseModel, ConfigDict, create_model
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from cloud.accounts.model import STAFF, Allowed, Level, Permission
+from cloud.errors import Kind
+from cloud.facades.dialect import HttpKind, Operation, Trouble
+
+SCHEME = HTTPBearer(auto_error=False, description="The token that POST /iot/login answered.")
+
+# kind -> status. The documentation knows these numbers and no others where one of them fits.
+STATUSES: dict[Kind | HttpKind, int] = {
+    "malformed": 400,
+    "unauthenticated": 401,
+    "forbidden": 403,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "conflict": 400,
+    "gone": 410,
+    "too_large": 413,
+    "unsupported_media": 415,
+    "invalid": 422,
+    "too_many": 403,
+    "internal": 500,
+    "unavailable": 503,
+}
+
+# The marks of the documentation: the platform's own people; with the brands; with agents, dealers and shops; customers.
+PLATFORM: frozenset[Level] = frozenset({"platform"})
+BRANDS: frozenset[Level] = frozenset({"platform", "brand"})
+OFFICES: frozenset[Level] = STAFF
+CUSTOMERS: frozenset[Level] = frozenset({"customer"})
+
+
+def allow(levels: frozenset[Level], permission: Permission | None = None) -> Allowed:
+    """Callers of these levels, of staff those with the permission."""
+    return Allowed(levels, permission)
+
+
+class Told(BaseModel):
+    """Base of what is told: built from the domain's frozen types, holding only what is declared."""
+
+    model_config = ConfigDict(from_attributes=True, frozen=True)
+
+
+class Single(Told):
+    """Base of one object told. `top` names the keys that stand beside the envelope as well."""
+
+    top: ClassVar[tuple[str, ...]] = ()
+
+
+class Listed(Told):
+    """Base of a list told: one field more, a list under the name of the documentation; `total` counts all of it."""
+
+    total: int
+
+    @classmethod
+    def key(cls) -> str:
+        """The name of the list."""
+        (name,) = cls.model_fields.keys() - {"total"}
+        return name
+
+
+class Envelope(BaseModel):
+    """What surrounds every answer."""
+
+    total: int = 0
+    status: bool = True
+    code: str = ""
+    message: str = ""
+
+
+class Done(Envelope):
+    """The answer of an operation that tells nothing."""
+
+    data: list[None] = []
+
+
+class Failure(Envelope):
+    """A failure: `code` is the status in digits, `message` says why, `request_id` finds the request in the log."""
+
+    status: bool = False
+    data: list[None] = []
+    request_id: str
+
+
+@cache
+def _answer(told: type[Told] | None) -> type[Envelope]:
+    if told is None:
+        return Done
+    if issubclass(told, Listed):
+        kind = told.model_fields[told.key()].annotation
+        fields: dict[str, Any] = {"data": (kind, ...), told.key(): (kind, ...)}
+    else:
+        top = told.top if issubclass(told, Single) else ()
+        fields = {"data": (told, ...), **{name: (told.model_fields[name].annotation, ...) for name in top}}
+    return create_model(f"{told.__name__}Answer", __base__=Envelope, **fields)
+
+
+def envelope(operation: Operation) -> Any:
+    """The whole shape of an answer; None where the status says everything (204)."""
+    return None if operation.success == 204 else _answer(operation.tells)
+
+
+def enclose(operation: Operation, told: Any) -> Any:
+    """What an operation tells, in the envelope."""
+    shape = envelope(operation)
+    if shape is None or told is None:
+        return None if shape is None else shape()
+    if isinstance(told, Listed):
+        items = getattr(told, told.key())
+        return shape(total=told.total, data=items, **{told.key(): items})
+    top = told.top if isinstance(told, Single) else ()
+    return shape(total=1, data=told, **{name: getattr(told, name) for name in top})
+
+
+def tell(trouble: Trouble) -> Response:
+    """An error in this dialect."""
+    status = STATUSES[trouble.kind]
+    failure = Failure(code=str(status), message=trouble.detail, request_id=trouble.request_id)
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+    if trouble.kind == "too_many":
+        headers["Retry-After"] = str(trouble.data.get("retry_after_s", 1))
+    return JSONResponse(failure.model_dump(), status_code=status, headers=headers)
+
+
+def declared(operation: Operation) -> dict[int | str, dict[str, Any]]:
+    """Every error an operation can answer, for OpenAPI."""
+    statuses = sorted({status for status in STATUSES.values() if status != 405})
+    return {status: {"description": "a failure: message says why", "model": Failure} for status in statuses}
+
+
+def token_of(request: Request) -> str | None:
+    """The bearer token of the Authorization header (RFC 6750)."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
+
+
+def iso(ms: int | None) -> str:
+    """A moment as the documentation wants it, in UTC; "" when it has not come."""
+    return "" if ms is None else datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def yuan(fen: int) -> float:
+    """An amount as a JSON number. The division is exact: the value printed has at most two decimals."""
+    amount = Decimal(fen) / 100
+    return int(amount) if amount == amount.to_integral_value() else float(amount)

@@ -1,0 +1,21 @@
+"""The vending dialect as one table."""
+
+from __future__ import annotations
+
+from cloud.facades.dialect import Dialect
+from cloud.facades.fields import decoded
+from cloud.facades.vending import sessions
+from cloud.facades.vending.wire import SCHEME, declared, enclose, envelope, tell, token_of
+
+VENDING = Dialect(
+    name="vending",
+    prefix="/vending",
+    operations=(*sessions.OPERATIONS,),
+    token_of=token_of,
+    tell=tell,
+    decode=decoded,
+    envelope=envelope,
+    enclose=enclose,
+    declared_errors=declared,
+    scheme=SCHEME,
+)
