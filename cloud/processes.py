@@ -87,7 +87,7 @@ class Process:
         secret = server_secret(settings.data)
         self._credentials = Credentials(secret)
         self._codes = Codes(secret)
-        self._till = open_till(settings)
+        self._till = open_till(settings, self._clock)
         self._watch = Watch(self._database)
         machines_file = settings.broker_machines_file
         self._broker_file = (
@@ -110,6 +110,7 @@ class Process:
             with _stop_on_signals(stop):
                 await self._run(stop, listening, say)
         finally:
+            await self._till.providers.close()
             await self._database.close()
 
     async def _run(self, stop: asyncio.Event, listening: socket.socket | None, say: Say) -> None:

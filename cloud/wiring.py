@@ -14,15 +14,16 @@ from cloud.payments.request import FOLLOW
 from cloud.payments.till import TOP_UP, Purpose, Till
 from cloud.providers.directory import Providers
 from cloud.settings import Settings
+from shared.clock import Clock
 
 # What payments are for.
 PURPOSES: tuple[Purpose, ...] = (TOP_UP,)
 
 
-def open_till(settings: Settings) -> Till:
-    """The providers of all tenants and the purposes of payments."""
+def open_till(settings: Settings, clock: Clock) -> Till:
+    """The providers of all tenants and the purposes of payments; whoever opens it closes its providers."""
     purposes = {purpose.name: purpose for purpose in PURPOSES}
-    return Till(Providers(settings.data / "providers"), purposes, settings.public_url)
+    return Till(Providers(settings.data / "providers", clock), purposes, settings.public_url)
 
 
 def handlers(till: Till, codes: Codes) -> Handlers:

@@ -38,6 +38,7 @@ from cloud.water.model import Pour
 from cloud.water.place import PlacePour, place_pour
 from cloud.water.purifier import put_purifier
 from cloud.wiring import open_till
+from shared.clock import ManualClock
 from shared.ids import MachineId
 from shared.messages import AisleConfig
 from shared.topics import up
@@ -79,7 +80,7 @@ def parts_of(database: Database, settings: Settings) -> Parts:
         passwords=Passwords(pepper_of(SERVER_SECRET)),
         credentials=Credentials(SERVER_SECRET),
         watch=Watch(database),
-        till=open_till(settings),
+        till=open_till(settings, database.clock),
         codes=Codes(SERVER_SECRET),
     )
 
@@ -170,7 +171,7 @@ async def _pour(work: Work, tenant: str) -> Pour:
 
 async def _pay(work: Work, tenant: str) -> tuple[str, str, str, str]:
     """A payment that nobody has made yet; one that was made, of which some goes back; and something paid out."""
-    till, member = open_till(Settings(data=Path("nowhere"))), f"ann-{tenant}"
+    till, member = open_till(Settings(data=Path("nowhere")), ManualClock()), f"ann-{tenant}"
     payment = await open_top_up(work, till, tenant, member, 1_000, "weixin_native", reference="the-first-payment")
     paid = await open_top_up(work, till, tenant, member, 2_000, "credit", reference="the-second-payment")
     await settle_recorded(work, till, tenant, paid.payment)

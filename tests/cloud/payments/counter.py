@@ -34,6 +34,7 @@ from cloud.providers.payment import (
     RefundAsk,
 )
 from cloud.wiring import handlers
+from shared.clock import ManualClock
 
 TENANT = "t1"
 MEMBER = "anna"
@@ -119,7 +120,7 @@ class Fixed(Providers):
     """The same providers for every tenant."""
 
     def __init__(self, bank: PaymentProvider) -> None:
-        super().__init__(Path("nowhere"))
+        super().__init__(Path("nowhere"), ManualClock())
         chosen = recording_only()
         cards: Mapping[str, str] = {"credit": bank.name, "debit": bank.name}
         self.chosen = replace(
