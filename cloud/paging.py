@@ -1,13 +1,14 @@
 """Lists are cut, sorted and counted by the database, in one way for all of them.
 
 A list is a query; what it may be sorted by is named by its owner. `sort` is such a name, with a leading '-' for
-descending. Ties are broken by the last columns given, so that no row is shown twice on neighbouring pages.
+descending. Ties are broken by the last columns given, so that no row is shown twice on neighbouring pages. Lists that
+are filtered by equality with any of their columns name those in the same way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, Row, Select, func, select
@@ -22,19 +23,31 @@ PAGE_SIZE = 50
 PAGE_SIZE_MAX = 200
 # The database counts through everything before a page: beyond this a filter is what is needed.
 PAGE_MAX = 5_000
+OFFSET_MAX = PAGE_MAX * PAGE_SIZE_MAX
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Which part of a list: pages count from 1."""
+    """Which part of a list: pages count from 1; where `offset` is given, it is the rows before the part instead.
+
+    `equals` narrows the list to rows whose columns of these names have these values.
+    """
 
     page: int = 1
     page_size: int = PAGE_SIZE
     sort: str | None = None
+    offset: int | None = None
+    equals: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         assert 1 <= self.page <= PAGE_MAX, f"page {self.page}: 1 to {PAGE_MAX}"
         assert 1 <= self.page_size <= PAGE_SIZE_MAX, f"page_size {self.page_size}: 1 to {PAGE_SIZE_MAX}"
+        assert self.offset is None or 0 <= self.offset <= OFFSET_MAX, f"offset {self.offset}: 0 to {OFFSET_MAX}"
+
+    @property
+    def start(self) -> int:
+        """How many rows stand before this part."""
+        return (self.page - 1) * self.page_size if self.offset is None else self.offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +74,13 @@ async def page(
     ties: tuple[ColumnElement[Any], ...],
     make: Callable[[Row[Any]], T],
 ) -> Page[T]:
-    """Cut one page out of `query`; FleetError invalid for a `sort` that is not in `sorts`. Without one, ties order."""
+    """Cut one page out of `query`; FleetError invalid for a `sort` that is not in `sorts`. Without one, ties order.
+
+    `ask.equals` names columns of `sorts` too: a name that is not there is a bug of the dialect that asked.
+    """
+    query = query.where(*(sorts[name] == value for name, value in ask.equals.items()))
     total = await work.scalar(select(func.count()).select_from(query.order_by(None).subquery()))
-    start = (ask.page - 1) * ask.page_size
-    ordered = query.order_by(*_order(ask.sort, sorts), *ties).limit(ask.page_size).offset(start)
+    ordered = query.order_by(*_order(ask.sort, sorts), *ties).limit(ask.page_size).offset(ask.start)
     return Page([make(row) for row in await work.rows(ordered)], int(total or 0), ask.page, ask.page_size)
 
 

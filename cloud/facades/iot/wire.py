@@ -7,19 +7,22 @@ both; of a single object only the keys that it names (`top`) stand beside the en
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from fastapi.security import HTTPBearer
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from cloud.accounts.model import STAFF, Allowed, Level, Permission
 from cloud.errors import Kind
-from cloud.facades.dialect import HttpKind, Operation, Trouble
+from cloud.facades.dialect import HttpKind, Lenient, Operation, Trouble
+from cloud.paging import OFFSET_MAX, Ask
 
 SCHEME = HTTPBearer(auto_error=False, description="The token that POST /iot/login answered.")
 
@@ -50,6 +53,42 @@ CUSTOMERS: frozenset[Level] = frozenset({"customer"})
 def allow(levels: frozenset[Level], permission: Permission | None = None) -> Allowed:
     """Callers of these levels, of staff those with the permission."""
     return Allowed(levels, permission)
+
+
+# The documentation shows 10; nobody leafs through more than a hundred rows at once.
+LIMIT = 10
+LIMIT_MAX = 100
+
+
+class Window(Lenient):
+    """Base of the queries of lists: which rows, in which order, and equal to what.
+
+    `columns` names the keys of a row by which a list can be sorted, and what the domain calls them. A field of a
+    subclass with such a name is a filter: the row's key has this value. Keys that nobody knows and empty values are
+    passed over.
+    """
+
+    columns: ClassVar[Mapping[str, str]] = {}
+
+    limit: Annotated[int, Field(ge=1, le=LIMIT_MAX)] = LIMIT
+    offset: Annotated[int, Field(ge=0, le=OFFSET_MAX)] = 0
+    sort: Annotated[str, Field(max_length=64, description="a key of the row")] = ""
+    order: Literal["asc", "desc"] = "asc"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty(cls, given: Any) -> Any:
+        return {key: value for key, value in given.items() if value != ""} if isinstance(given, dict) else given
+
+    @property
+    def ask(self) -> Ask:
+        """The part of the list, in the domain's words; a 400 for a sort key that the row does not have."""
+        if self.sort and self.sort not in self.columns:
+            raise HTTPException(400, f"sort: {self.sort!r} is not one of {', '.join(sorted(self.columns))}")
+        sort = ("-" if self.order == "desc" else "") + self.columns[self.sort] if self.sort else None
+        given = {self.columns[key]: getattr(self, key, None) for key in self.columns}
+        equals = {name: value for name, value in given.items() if value is not None}
+        return Ask(page_size=self.limit, offset=self.offset, sort=sort, equals=equals)
 
 
 class Told(BaseModel):
@@ -154,6 +193,29 @@ def token_of(request: Request) -> str | None:
 def iso(ms: int | None) -> str:
     """A moment as the documentation wants it, in UTC; "" when it has not come."""
     return "" if ms is None else datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _ms(value: Any) -> Any:
+    """The forms in which moments are sent: ISO 8601, a day as YYYYMMDD, seconds since 1970; "" and 0 are none."""
+    text = str(value if value is not None else "").strip()
+    if text in ("", "0"):
+        return None
+    if len(text) == len("20171221") and text.isdecimal():
+        text = f"{text[:4]}-{text[4:6]}-{text[6:]}"
+    elif text.isdecimal():
+        return int(text) * 1000
+    moment = datetime.fromisoformat(text)
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()) * 1000
+
+
+# A moment asked, in ms since 1970; what bears no zone is UTC, as in the answers.
+Moment = Annotated[Annotated[int, Field(ge=0, lt=253_402_300_800_000)] | None, BeforeValidator(_ms)]
+
+
+def same_id(field: str, sent: str, path: str) -> None:
+    """The body repeats what the path says, or leaves it out; HTTPException 400 when the two differ."""
+    if sent not in ("", path):
+        raise HTTPException(400, f"{field}: {sent[:60]!r} is not {path!r}, of which the path speaks")
 
 
 def yuan(fen: int) -> float:
