@@ -96,12 +96,20 @@ class Device:
     def began(self) -> Incoming:
         return self.fact(EpochBegan(reason="new", software="1.0"))
 
-    def loaded(self, quantity: int, on_hand: int, aisle: str = "A1") -> Incoming:
-        return self.fact(StockLoaded(aisle=aisle, goods="cola", quantity=quantity, on_hand=on_hand))
+    def loaded(self, quantity: int, on_hand: int, aisle: str = "A1", goods: str = "cola") -> Incoming:
+        return self.fact(StockLoaded(aisle=aisle, goods=goods, quantity=quantity, on_hand=on_hand))
 
 
 def vend(
-    kind: type, order: str, *, source: str = "order", aisle: str = "A1", paid_fen: int = 0, **more: object
+    kind: type,
+    order: str,
+    *,
+    source: str = "order",
+    aisle: str = "A1",
+    goods: str = "cola",
+    price_fen: int = PRICE_FEN,
+    paid_fen: int = 0,
+    **more: object,
 ) -> Fact:
     """The end of one vend: `kind` is VendDelivered, VendFailed (of a jam) or VendUnknown (nothing was seen)."""
     defaults = {VendFailed: {"reason": "jam"}, VendUnknown: {"reason": "nothing_seen"}}.get(kind, {})
@@ -109,8 +117,8 @@ def vend(
     made: Fact = kind(
         order=order,
         aisle=aisle,
-        goods="cola",
-        price_fen=PRICE_FEN,
+        goods=goods,
+        price_fen=price_fen,
         source=source,
         means="escrow" if source == "order" else "coin",
         paid_fen=paid_fen,
