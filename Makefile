@@ -16,7 +16,7 @@ TEST_EXTRAS := edge,cloud,sim,dev
 INSTALL := PYTHON='$(PYTHON)' scripts/install '$(VENV)'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test check bench clean tools
+.PHONY: help demo serve test check fuzz bench clean tools
 # A step that fails must not leave a stamp behind, or the next run would believe it.
 .DELETE_ON_ERROR:
 
@@ -52,6 +52,10 @@ check: $(VENV)/.test-installed ## style, types and layers
 	@$(BIN)/mypy
 	@echo '== layers: import-linter'
 	@$(BIN)/lint-imports
+
+fuzz: $(VENV)/.test-installed ## ten times the random requests that the tests send, for a night (FUZZ_CASES= FUZZ_SEED=)
+	@FUZZ_CASES='$(or $(FUZZ_CASES),200000)' FUZZ_SEED='$(or $(FUZZ_SEED),$(shell date +%Y%m%d))' \
+		$(BIN)/python -m pytest -q -s -n 2 --dist load tests/contracts/test_fuzz.py
 
 bench: $(VENV)/.test-installed ## measure, and print a table
 	@$(BIN)/python -m bench

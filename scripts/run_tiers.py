@@ -36,6 +36,7 @@ TIERS = (
     Tier("tests/ledger", 2),
     Tier("tests/links", 1),
     Tier("tests/cloud", 2),
+    Tier("tests/contracts", 2),
     Tier("tests/system", 2),
     Tier("tests/integration", 1),
     Tier("tests/crash", 2),

@@ -23,7 +23,7 @@ One YAML file holds one module of a dialect:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -87,11 +87,25 @@ class Documented:
         return self.method, self.path, self.flag
 
 
+# The file of a dialect with what it serves beyond its documentation.
+EXTRA = "extra.yaml"
+
+
 @cache
 def contract(dialect: str) -> dict[str, Documented]:
     """All documented operations of a dialect, by id."""
+    return _read(file for file in sorted((HERE / dialect).glob("*.yaml")) if file.name != EXTRA)
+
+
+@cache
+def extra(dialect: str) -> dict[str, Documented]:
+    """What the dialect serves beyond its documentation, by id."""
+    return _read([HERE / dialect / EXTRA])
+
+
+def _read(files: Iterable[Path]) -> dict[str, Documented]:
     found: dict[str, Documented] = {}
-    for file in sorted((HERE / dialect).glob("*.yaml")):
+    for file in files:
         for raw in yaml.safe_load(file.read_text("utf-8")):
             operation = _operation(raw, file.name)
             assert operation.id not in found, f"{file.name}: {operation.id} is described twice"

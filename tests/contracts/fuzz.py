@@ -39,9 +39,13 @@ def operations_of(app: FastAPI, prefix: str) -> list[APIOperation]:
 
 
 def requests_of(
-    operation: APIOperation, count: int, ids: Mapping[str, Sequence[str]], use: Callable[[dict[str, Any]], None]
+    operation: APIOperation,
+    count: int,
+    ids: Mapping[str, Sequence[str]],
+    use: Callable[[dict[str, Any]], None],
+    number: int,
 ) -> int:
-    """Call `use` with about `count` requests to `operation`; answers how many there were."""
+    """Call `use` with up to `count` requests to `operation`; answers how many there were. `number` makes others."""
     made = 0
 
     def one(case: Any, real: st.DataObject) -> None:
@@ -61,7 +65,7 @@ def requests_of(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                seed(SEED)(wanted(given(operation.as_strategy(generation_mode=mode), st.data())(one)))()
+                seed(SEED * 1_000 + number)(wanted(given(operation.as_strategy(generation_mode=mode), st.data())(one)))()
             except Unsatisfiable:  # nothing can be wrong with a request that has no parameters
                 continue
     return made

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import httpx2
 
-from tests.contracts.contract import Case, Documented, contract
+from tests.contracts.contract import Case, Documented, contract, extra
 from tests.contracts.rules import RULES, Told
 from tests.contracts.shapes import contains, mismatches
 
@@ -59,7 +59,7 @@ class Talk:
         self.callers = callers
         self.values = dict(values)
         self.world = world
-        self.operations = contract(speech.name)
+        self.operations = contract(speech.name) | extra(speech.name)
 
     async def play(self, case: Case) -> Any:
         """Ask `case` with all that comes before and after it; answers its payload or refusal."""
@@ -80,6 +80,10 @@ class Talk:
         for step in case.then:
             await self.play(step)
         return told
+
+    async def do(self, operation: str, *, by: str | None = None, expect: Any = None, **words: Any) -> Any:
+        """One ask of a story: `send`, `query`, `path` and `refused` as in a case; answers the payload."""
+        return await self.play(Case(operation, name="in a story", caller=by, expect=expect, **words))
 
     async def ask(self, operation: Documented, case: Case, caller: str) -> Any:
         """The payload of the answer, or a refusal."""

@@ -8,8 +8,8 @@ and VI453, shop SH21 with VI210, another brand with SH901; customers anna and be
 from __future__ import annotations
 
 import hashlib
-import shutil
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,22 +98,46 @@ class World:
         return Talk(SPEECHES[dialect], self.client, self.settled.callers[dialect], self.settled.names, self)
 
 
-async def open_world(database: Database, settled: Settled, data: Path, restore: Callable[[], Awaitable[None]]) -> World:
+@asynccontextmanager
+async def open_world(
+    database: Database, settled: Settled, data: Path, restore: Callable[[], Awaitable[None]]
+) -> AsyncIterator[World]:
     """The application over a settled world."""
     app = build_app(parts_of(database, Settings(data=data, broker_port=_NO_BROKER_PORT)))
     transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
-    client = httpx2.AsyncClient(transport=transport, base_url="http://cloud.test")
-    return World(database, app, client, settled, restore)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://cloud.test") as client:
+        yield World(database, app, client, settled, restore)
+    await database.close()
 
 
-async def close_world(world: World) -> None:
-    """Give everything back."""
-    await world.client.aclose()
-    await world.database.close()
+# Ids by the names of the fields that carry them, for requests that are made up.
+IDS: dict[str, list[str]] = {
+    **dict.fromkeys(("vendor_id", "machine"), ["VI107", "VI64", "VI119", "VI210", "VI901"]),
+    "shop_id": ["SH888", "SH21", "SH901"],
+    **dict.fromkeys(("aisle_id", "aisle"), ["AI56", "AI59", "AI61", "AI67", "AI901"]),
+    **dict.fromkeys(("vendor_goods_id", "goods"), ["VG9", "VG13", "VG22", "VG901"]),
+    "category_id": ["VGC9", "VGC19"],
+    "fault_id": ["FD1", "FD2"],
+    "return_id": ["RI1", "RI2"],
+    "vendor_order_id": ["VO1", "VO2"],
+    **dict.fromkeys(("uid", "user_id", "member", "rid"), ["CHLU0000000000000001", "CHLU0000000000000002", "RIVL0000000000000001"]),
+    **dict.fromkeys(("did", "device_id"), ["CHLU01234567AAAA", "CHLU01234567BBBB", "RIVL01234567AAAA"]),
+    **dict.fromkeys(("pid", "product_id", "prod_id"), ["0123456789", "0123456788", "0123456009"]),
+    **dict.fromkeys(("vid", "vendor"), [BRAND, RIVAL]),
+    "mobile": ["13900003001", "13900003099"],
+    "unit": ["AG1", "DL1", "SH888", "SH901"],
+    "tenant": [BRAND, RIVAL],
+}
 
-
-def restore_sqlite(template: Path, file: Path) -> None:
-    """Put a copy of `template` in the place of `file`."""
-    for leftover in (f"{file}-wal", f"{file}-shm"):
-        Path(leftover).unlink(missing_ok=True)
-    shutil.copy(template, file)
+# What is another's: caller -> (what his answers never hold, what he is never answered about).
+_OURS = ("VI107", "VI64", "VI119", "AI56", "AI59", "VG9", "晨露便利店", "大堂测试机", "13900002001", "13900003001")
+_OUR_CUSTOMERS = ("CHLU0000000000000001", "CHLU01234567AAAA", "安安", "0123456789")
+_NAMED = ("VI107", "VI64", "VI119", "AI56", "AI59", "SH888", "CHLU0000000000000001", "CHLU01234567AAAA")
+BELONGINGS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "rival": ((*_OURS, *_OUR_CUSTOMERS), (*_NAMED, "0123456789")),
+    "rival_keeper": ((*_OURS, *_OUR_CUSTOMERS), (*_NAMED, "VG9", "0123456789")),
+    "rival_customer": ((*_OURS, *_OUR_CUSTOMERS), (*_NAMED, "VG9", "0123456789")),
+    "other_agent": (("VI107", "VI64", "VI119", "AI56", "AI59", "大堂测试机", "13900002001", "安安"), _NAMED),
+    "second_keeper": (("VI107", "VI64", "VI119", "AI56", "AI59", "大堂测试机", "13900002001", "安安"), _NAMED),
+    "ben": (("CHLU01234567AAAA", "安安", "13900003001"), ("CHLU0000000000000001", "CHLU01234567AAAA")),
+}
