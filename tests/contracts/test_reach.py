@@ -111,9 +111,9 @@ async def test_everybody_asks(dialect: str, name: str, world: World) -> None:
                 told = await _ask(talk, documented, case, asker.name)
                 if not _refused(told, dialect, {403}):
                     wrong.append(f"{asker.name} may not, and is answered {told}")
-    wrong += await _strangers(talk, documented, case)
-    for asker in ASKERS:
-        if admits(row, asker) and row.caller != "public":
+        wrong += await _strangers(talk, documented, case)
+    for asker in ASKERS if row.caller != "public" else ():
+        if admits(row, asker):
             told = await _ask(talk, documented, case, asker.name)
             if isinstance(told, Refusal) and _is_about_permission(told):
                 wrong.append(f"{asker.name} may, and is refused: {told}")
@@ -131,7 +131,7 @@ async def _strangers(talk: Talk, documented: Documented, case: Case) -> list[str
         if leaked:
             wrong.append(f"{caller} learns {leaked}: {answer.text:.300}")
         named = [thing for thing in must_refuse if thing in asked]
-        if named and not isinstance(told, Refusal) and documented.caller != "nobody":
+        if named and not isinstance(told, Refusal):
             wrong.append(f"{caller} is answered about {named}: {answer.text:.200}")
     return wrong
 
