@@ -65,7 +65,9 @@ def requests_of(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                seed(SEED * 1_000 + number)(wanted(given(operation.as_strategy(generation_mode=mode), st.data())(one)))()
+                seed(SEED * 1_000 + number)(
+                    wanted(given(operation.as_strategy(generation_mode=mode), st.data())(one))
+                )()
             except Unsatisfiable:  # nothing can be wrong with a request that has no parameters
                 continue
     return made

@@ -65,7 +65,11 @@ BODIES: tuple[tuple[str, bytes, str], ...] = (
     ("a form of bad bytes", b"a=%ff%fe%00&b=%zz&&&==", "application/x-www-form-urlencoded"),
     ("a form of many fields", b"&".join(b"a%d=1" % n for n in range(20_000)), "application/x-www-form-urlencoded"),
     ("multipart without a boundary", b"--x\r\n\r\n1\r\n--x--", "multipart/form-data"),
-    ("multipart that does not end", b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\n1", "multipart/form-data; boundary=x"),
+    (
+        "multipart that does not end",
+        b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\n1",
+        "multipart/form-data; boundary=x",
+    ),
     (
         "multipart with a file in the place of a value",
         b'--x\r\nContent-Disposition: form-data; name="vendor_id"; filename="a"\r\n\r\n1\r\n--x--\r\n',

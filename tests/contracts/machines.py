@@ -85,9 +85,7 @@ class Machines:
         )
         async with self._database.look() as work:
             rows = await work.rows(waiting.where(commands.c.state == "waiting").order_by(commands.c.asked_ms))
-            balances = {
-                (row.machine, row.aisle): row for row in await work.rows(select(stock_balances))
-            }
+            balances = {(row.machine, row.aisle): row for row in await work.rows(select(stock_balances))}
         on_hand = {key: row.on_hand for key, row in balances.items()}
         goods = {key: row.goods for key, row in balances.items()}
         for row in rows:

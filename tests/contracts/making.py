@@ -42,7 +42,14 @@ PEOPLE: dict[str, tuple[str, str | None, Role, str]] = {
     "rival": (RIVAL, None, "owner", "13900001008"),
     "rival_keeper": (RIVAL, "SH901", "operator", "13900001009"),
 }
-_PEOPLE_NAMES = {"keeper": "立春", "second_keeper": "雨水", "brand": "惊蛰", "agent": "春分", "dealer": "清明", "shop": "谷雨"}
+_PEOPLE_NAMES = {
+    "keeper": "立春",
+    "second_keeper": "雨水",
+    "brand": "惊蛰",
+    "agent": "春分",
+    "dealer": "清明",
+    "shop": "谷雨",
+}
 
 # Customers: name -> (tenant, id, what he is called, phone).
 CUSTOMERS = {

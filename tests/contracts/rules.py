@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
+from itertools import pairwise
 from typing import Any
 
 from tests.contracts.shapes import fits
@@ -48,7 +49,7 @@ def rule(name: str) -> Callable[[Rule], Rule]:
 
 def falling(rows: list[Any]) -> bool:
     """Whether no element is greater than the one before it."""
-    return all(before >= after for before, after in zip(rows, rows[1:], strict=False))
+    return all(before >= after for before, after in pairwise(rows))
 
 
 def yuan(value: float) -> Decimal:
@@ -91,7 +92,9 @@ async def _(told: Told) -> None:
 
 @rule("a device without shortage lists nothing")
 async def _(told: Told) -> None:
-    assert all(row["stockout_list"] == [] for row in told.data["vendor_list"] if row["stock_num"] == row["out_num"] == 0)
+    assert all(
+        row["stockout_list"] == [] for row in told.data["vendor_list"] if row["stock_num"] == row["out_num"] == 0
+    )
 
 
 @rule("devices are sorted as asked")

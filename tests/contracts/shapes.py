@@ -38,7 +38,12 @@ def _is_money(value: Any) -> bool:
 
 
 def _is_day(value: Any) -> bool:
-    return _is_integer(value) and 20000101 <= value <= 21001231 and 1 <= value // 100 % 100 <= 12 and 1 <= value % 100 <= 31
+    return (
+        _is_integer(value)
+        and 20000101 <= value <= 21001231
+        and 1 <= value // 100 % 100 <= 12
+        and 1 <= value % 100 <= 31
+    )
 
 
 WORDS: dict[str, Callable[[Any], bool]] = {
@@ -92,7 +97,8 @@ def fits(word: str, value: Any) -> bool:
 
 def _fits_one(alternative: str, value: Any) -> bool:
     match = _ALTERNATIVE.fullmatch(alternative)
-    assert match is not None and match[1] in WORDS, f"{alternative!r} is no word of a shape"
+    if match is None or match[1] not in WORDS:
+        raise ValueError(f"{alternative!r} is no word of a shape")
     if not WORDS[match[1]](value):
         return False
     return match[2] is None or str(value) in match[2].split("/")

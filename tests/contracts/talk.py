@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import httpx2
 
@@ -201,7 +201,7 @@ class IotSpeech:
     name = "iot"
     prefix = "/iot"
 
-    _SUCCESS = {"GET": (200,), "POST": (201,), "PUT": (201,), "DELETE": (204,)}
+    _SUCCESS: ClassVar = {"GET": (200,), "POST": (201,), "PUT": (201,), "DELETE": (204,)}
 
     def write(self, operation: Documented, case: Case) -> dict[str, Any]:
         request: dict[str, Any] = {"headers": dict(case.headers)}
@@ -220,7 +220,13 @@ class IotSpeech:
             assert operation is None or operation.method == "DELETE", f"{operation.id}: 204"
             return {}
         body = _json(answer)
-        envelope = {"total": "count", "data": "array|object", "status": "boolean", "code": "string", "message": "string"}
+        envelope = {
+            "total": "count",
+            "data": "array|object",
+            "status": "boolean",
+            "code": "string",
+            "message": "string",
+        }
         assert mismatches(envelope, body) == [], body
         if answer.status_code >= 400:
             assert body["status"] is False, body
@@ -237,7 +243,10 @@ class IotSpeech:
             assert body["data"] == body[operation.rows], body
             assert body["total"] >= len(body["data"]), body
             return {operation.rows: body["data"]}
-        return {**(body["data"] if isinstance(body["data"], dict) else {}), **{name: body[name] for name in operation.adds}}
+        return {
+            **(body["data"] if isinstance(body["data"], dict) else {}),
+            **{name: body[name] for name in operation.adds},
+        }
 
     def shape(self, operation: Documented) -> Any:
         if operation.rows is not None:

@@ -56,7 +56,11 @@ def _fuzz(runner: asyncio.Runner, world: World, dialect: str) -> list[str]:
 
     def use(request: dict[str, Any]) -> None:
         caller = CALLERS[dialect][sum(statuses.values()) % len(CALLERS[dialect])]
-        headers = {name: value for name, value in (request.pop("headers", None) or {}).items() if name.lower() != "authorization"}
+        headers = {
+            name: value
+            for name, value in (request.pop("headers", None) or {}).items()
+            if name.lower() != "authorization"
+        }
         request.pop("cookies", None)
         world.client.cookies.clear()
         try:
@@ -66,7 +70,8 @@ def _fuzz(runner: asyncio.Runner, world: World, dialect: str) -> list[str]:
         answer = runner.run(world.client.send(sent))
         statuses[answer.status_code] += 1
         if problem := _judge(dialect, answer):
-            wrong.append(f"{problem}\n  {sent.method} {sent.url!s:.200} as {caller}\n  {sent.content[:400]!r}\n  {answer.text:.300}")
+            asked = f"{sent.method} {sent.url!s:.200} as {caller}\n  {sent.content[:400]!r}"
+            wrong.append(f"{problem}\n  {asked}\n  {answer.text:.300}")
 
     # An operation without parameters is asked in one way: what it leaves over goes to the others, in further rounds.
     for number in range(ROUNDS_MAX):
@@ -76,7 +81,9 @@ def _fuzz(runner: asyncio.Runner, world: World, dialect: str) -> list[str]:
             made += requests_of(operation, each, IDS, use, number)
         if made >= wanted:
             break
-    print(f"\n{dialect}: {made} requests to {len(operations)} operations, {sum(statuses.values())} sent: {dict(statuses)}")
+    print(
+        f"\n{dialect}: {made} requests to {len(operations)} operations, {sum(statuses.values())} sent: {dict(statuses)}"
+    )
     return wrong
 
 

@@ -54,20 +54,33 @@ def _requests(talk: Talk, documented: Documented, case: Case) -> Iterator[tuple[
     if isinstance(body, dict):
         for text in spoilt(body):
             content = text.encode()
-            yield f"body {text:.120}", {"url": url, "content": content, "headers": {**known, "Content-Type": "application/json"}}
+            yield (
+                f"body {text:.120}",
+                {"url": url, "content": content, "headers": {**known, "Content-Type": "application/json"}},
+            )
     if documented.method != "GET":
         for name, content, media_type in BODIES:
             headers = {**known, "Content-Type": media_type} if media_type else dict(known)
             yield name, {"url": url, "content": content, "headers": headers}
     for name in case.path:
         for value in _PATHS:
-            yield f"path {name} {value:.60}", {"url": _url(talk, documented, case, {name: value}), "headers": dict(known)}
+            yield (
+                f"path {name} {value:.60}",
+                {"url": _url(talk, documented, case, {name: value}), "headers": dict(known)},
+            )
     if documented.method == "GET":
         for name in ("limit", "offset", "sort", "order", "user_id", "state", "mobile", "id"):
             for value in (*_TEXTS, "-1", "0", "1e9", "9" * 30):
                 if len(value) < 10_000:
                     yield f"query {name}={value:.60}", {"url": f"{url}?{name}={value}", "headers": dict(known)}
-    for token in ("Bearer ", "Bearer x", "Bearer afl..", f"Bearer afl.{BRAND}.x", "Basic eDp4", "Bearer " + "x" * 5_000):
+    for token in (
+        "Bearer ",
+        "Bearer x",
+        "Bearer afl..",
+        f"Bearer afl.{BRAND}.x",
+        "Basic eDp4",
+        "Bearer " + "x" * 5_000,
+    ):
         yield f"token {token:.30}", {"url": url, "headers": {"Authorization": token}, "json": body or {}}
 
 

@@ -1,7 +1,7 @@
 """Every operation, asked by everybody about everything: who may not is refused, and nobody learns what is not his.
 
-The callers are every level and role; the things are one's own, another brand's, another unit's; the operations come from
-the dialects' tables, so that a new row without a policy or without an example fails here.
+The callers are every level and role; the things are one's own, another brand's, another unit's; the operations come
+from the dialects' tables, so that a new row without a policy or without an example fails here.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ def _open(path: str) -> str:
 def example_of(dialect: str, operation: Operation) -> tuple[Documented, Case]:
     """An ask that its rightful caller is answered."""
     ways = [(operation.method, operation.path), *operation.aliases]
-    found = [one for method, path in ways for one in documented_of(dialect).get((method, _open(path), operation.flag), [])]
+    found = [
+        one for method, path in ways for one in documented_of(dialect).get((method, _open(path), operation.flag), [])
+    ]
     assert found, f"{dialect} {operation.method} {operation.path} {operation.flag or ''}: no example in tests/contracts"
     return found[0], next(case for case in found[0].cases if not case.refused and not case.form)
 

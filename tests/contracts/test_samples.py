@@ -37,7 +37,7 @@ def test_all_of_the_documentation_is_here(dialect: str) -> None:
 
 @pytest.mark.parametrize("dialect", DOCUMENTED)
 def test_every_operation_is_answered_and_refused(dialect: str) -> None:
-    """A contract of refusals alone would be kept by a server that is switched off, one of successes by one without locks."""
+    """Refusals alone would be kept by a server that is switched off, successes alone by one without locks."""
     for operation in contract(dialect).values():
         assert any(not case.refused for case in operation.cases), operation.id
         assert any(case.refused for case in operation.cases) or operation.id in ("AC-01", "AB-10"), operation.id

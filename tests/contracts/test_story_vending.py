@@ -20,15 +20,25 @@ async def test_a_day(world: World) -> None:
     board = await keeper.do("4.0", send=SHOP)
     assert yuan(board["data"]["money"]) - yuan(before["data"]["money"]) == 3
     assert board["data"]["num"] == before["data"]["num"] + 1
-    assert board["sort"]["goods_list"][0] == {"goods_name": "橙味汽水", "vendor_goods_id": "VG9", "all_money": 6, "all_num": 2}
+    assert board["sort"]["goods_list"][0] == {
+        "goods_name": "橙味汽水",
+        "vendor_goods_id": "VG9",
+        "all_money": 6,
+        "all_num": 2,
+    }
     orders = (await keeper.do("6.1", send=SHOP))["order_list"]
     assert len(orders) == board["data"]["num"] + 1  # and one of yesterday
     info = (await keeper.do("6.2", send={"vendor_order_id": orders[0]["vendor_order_id"]}))["info"]
     assert (info["vendor_id"], info["order_fee"], info["paid_price"], info["order_status"]) == ("VI107", 3, 3, 2)
-    await keeper.do("2.0", send={"vendor_id": "VI107", "normal": 1}, expect={"aisle_list": [{"aisle_id": "AI56", "goods_num": 2}]})
+    await keeper.do(
+        "2.0", send={"vendor_id": "VI107", "normal": 1}, expect={"aisle_list": [{"aisle_id": "AI56", "goods_num": 2}]}
+    )
 
     # Restocked: commands to the machine, its facts, the record, the aisle.
-    rows = [{"aisle_id": "AI56", "vendor_goods_id": "VG9", "goods_num": 3}, {"aisle_id": "AI61", "vendor_goods_id": "VG13", "goods_num": 5}]
+    rows = [
+        {"aisle_id": "AI56", "vendor_goods_id": "VG9", "goods_num": 3},
+        {"aisle_id": "AI61", "vendor_goods_id": "VG13", "goods_num": 5},
+    ]
     await keeper.do("2.3", send={"vendor_id": "VI107", "list": rows, "use_name": "小满"})
     assert await machines.obey() == 2
     full = {"aisle_list": [{"aisle_id": "AI56", "goods_num": 5}, {"aisle_id": "AI61", "goods_num": 5}]}
@@ -53,7 +63,9 @@ async def test_a_day(world: World) -> None:
     world.clock.advance(60_000)
     await keeper.do("7.6", send={**named, "deal_remark": "补满了", "deal_status": 3})
     await keeper.do("7.5", send=named, expect={"fault_info": {"deal_status": 3}})
-    await keeper.do("4.3", send=SHOP, expect={"stock_deal": 0, "scene_num": 0, "order_num": len(orders) + 1, "record_num": 1})
+    await keeper.do(
+        "4.3", send=SHOP, expect={"stock_deal": 0, "scene_num": 0, "order_num": len(orders) + 1, "record_num": 1}
+    )
 
     # A condition that the machine itself reports is a fault as well.
     await machines.report("VI64", FaultChanged(code="board_silent", scope="board-1", active=True))
@@ -78,8 +90,15 @@ async def test_what_is_configured_reaches_the_machine(world: World) -> None:
     await keeper.do("2.2", send={"aisle_id": "AI67", "vendor_goods_id": "VG14"})
     await keeper.do("2.2", send={"aisle_id": "AI56", "goods_num": 1})
     assert await world.machines.obey() > 0
-    expected = {"aisle_list": [{"aisle_id": "AI67", "is_set": 1, "goods_name": "海盐薯条"}, {"aisle_id": "AI56", "goods_num": 1}]}
+    expected = {
+        "aisle_list": [
+            {"aisle_id": "AI67", "is_set": 1, "goods_name": "海盐薯条"},
+            {"aisle_id": "AI56", "goods_num": 1},
+        ]
+    }
     await keeper.do("2.0", send={"vendor_id": "VI107", "normal": 1}, expect=expected)
     await keeper.do("2.2", send={"aisle_id": "AI56", "is_sale": 1})
     await world.machines.obey()
-    await keeper.do("2.0", send={"vendor_id": "VI107", "normal": 1}, expect={"aisle_list": [{"aisle_id": "AI56", "is_set": 0}]})
+    await keeper.do(
+        "2.0", send={"vendor_id": "VI107", "normal": 1}, expect={"aisle_list": [{"aisle_id": "AI56", "is_set": 0}]}
+    )

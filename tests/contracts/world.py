@@ -8,7 +8,7 @@ and VI453, shop SH21 with VI210, another brand with SH901; customers anna and be
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,6 @@ from cloud.machines.credentials import Credentials
 from cloud.settings import Settings
 from shared.clock import ManualClock
 from tests.cloud.api.world import SERVER_SECRET, parts_of
-from tests.cloud.conftest import NOON_MS
 from tests.contracts.machines import Machines
 from tests.contracts.talk import SPEECHES, Talk
 
@@ -111,19 +110,21 @@ async def open_world(
 
 
 # Ids by the names of the fields that carry them, for requests that are made up.
-IDS: dict[str, list[str]] = {
-    **dict.fromkeys(("vendor_id", "machine"), ["VI107", "VI64", "VI119", "VI210", "VI901"]),
+IDS: dict[str, Sequence[str]] = {
+    **dict.fromkeys(("vendor_id", "machine"), ("VI107", "VI64", "VI119", "VI210", "VI901")),
     "shop_id": ["SH888", "SH21", "SH901"],
-    **dict.fromkeys(("aisle_id", "aisle"), ["AI56", "AI59", "AI61", "AI67", "AI901"]),
-    **dict.fromkeys(("vendor_goods_id", "goods"), ["VG9", "VG13", "VG22", "VG901"]),
+    **dict.fromkeys(("aisle_id", "aisle"), ("AI56", "AI59", "AI61", "AI67", "AI901")),
+    **dict.fromkeys(("vendor_goods_id", "goods"), ("VG9", "VG13", "VG22", "VG901")),
     "category_id": ["VGC9", "VGC19"],
     "fault_id": ["FD1", "FD2"],
     "return_id": ["RI1", "RI2"],
     "vendor_order_id": ["VO1", "VO2"],
-    **dict.fromkeys(("uid", "user_id", "member", "rid"), ["CHLU0000000000000001", "CHLU0000000000000002", "RIVL0000000000000001"]),
-    **dict.fromkeys(("did", "device_id"), ["CHLU01234567AAAA", "CHLU01234567BBBB", "RIVL01234567AAAA"]),
-    **dict.fromkeys(("pid", "product_id", "prod_id"), ["0123456789", "0123456788", "0123456009"]),
-    **dict.fromkeys(("vid", "vendor"), [BRAND, RIVAL]),
+    **dict.fromkeys(
+        ("uid", "user_id", "member", "rid"), ("CHLU0000000000000001", "CHLU0000000000000002", "RIVL0000000000000001")
+    ),
+    **dict.fromkeys(("did", "device_id"), ("CHLU01234567AAAA", "CHLU01234567BBBB", "RIVL01234567AAAA")),
+    **dict.fromkeys(("pid", "product_id", "prod_id"), ("0123456789", "0123456788", "0123456009")),
+    **dict.fromkeys(("vid", "vendor"), (BRAND, RIVAL)),
     "mobile": ["13900003001", "13900003099"],
     "unit": ["AG1", "DL1", "SH888", "SH901"],
     "tenant": [BRAND, RIVAL],
