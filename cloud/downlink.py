@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -48,6 +48,9 @@ COMMAND_EVERY_MAX_MS = 300_000
 # A command has no natural end; after this it is no longer what the operator meant.
 COMMAND_KEPT_MS = 30 * 24 * 3_600_000
 
+# References of one statement: both engines limit its parameters.
+WITHDRAWN_AT_ONCE = 5_000
+
 # Lines of one lease: they are published within a second even by a slow broker.
 LEASE_MAX = 200
 # How often the table is asked when nobody wakes the worker: other processes write into it, too.
@@ -82,26 +85,35 @@ async def enqueue(
     work: Work, tenant: str, machine: str, channel: DownChannel, reference: str, payload: bytes, until_ms: int
 ) -> None:
     """Say `payload` to `machine` as soon as the work is committed, and again until withdrawn or `until_ms`."""
-    line = {
-        "tenant": tenant,
-        "reference": reference,
-        "machine": machine,
-        "channel": channel,
-        "payload": payload,
-        "next_ms": work.now_ms,
-        "until_ms": until_ms,
-        "told": 0,
-    }
-    await work.insert(downlink, [line])
+    await enqueue_all(work, tenant, channel, [(machine, reference, payload)], until_ms)
+
+
+async def enqueue_all(
+    work: Work, tenant: str, channel: DownChannel, lines: Iterable[tuple[str, str, bytes]], until_ms: int
+) -> None:
+    """As `enqueue`, for many (machine, reference, payload)."""
+    rows = [
+        {
+            "tenant": tenant,
+            "reference": reference,
+            "machine": machine,
+            "channel": channel,
+            "payload": payload,
+            "next_ms": work.now_ms,
+            "until_ms": until_ms,
+            "told": 0,
+        }
+        for machine, reference, payload in lines
+    ]
+    await work.insert(downlink, rows)
     work.after_commit(wake)
 
 
 async def withdraw(work: Work, tenant: str, references: Sequence[str]) -> None:
     """Stop saying what was enqueued under `references`; unknown ones are fine."""
-    if references:
-        await work.execute(
-            downlink.delete().where(and_(downlink.c.tenant == tenant, downlink.c.reference.in_(references)))
-        )
+    for start in range(0, len(references), WITHDRAWN_AT_ONCE):
+        some = downlink.c.reference.in_(references[start : start + WITHDRAWN_AT_ONCE])
+        await work.execute(downlink.delete().where(and_(downlink.c.tenant == tenant, some)))
 
 
 async def hasten(work: Work, tenant: str, machine: str) -> None:

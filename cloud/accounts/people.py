@@ -28,18 +28,20 @@ class NewUser:
 
 
 async def first_administrator(database: Database, passwords: Passwords) -> NewUser | None:
-    """The first tenant and its administrator, made when nobody can sign in yet; None when somebody can."""
+    """The first tenant and its administrator, made when none of the platform's people can sign in; else None."""
     password = mint_password()
     hashed = await passwords.hash(password)
 
     async def make(work: Work) -> NewUser | None:
-        if await store.any_user(work):
+        if await store.any_of_platform(work):
             return None
-        if not await store.add_tenant(work, Tenant(FIRST_TENANT, "Main", work.now_ms)):
+        # A load file may have brought it already. Locked, it puts processes that start at once in line.
+        await store.add_tenant(work, Tenant(FIRST_TENANT, "Main", work.now_ms))
+        await store.lock_tenant(work, FIRST_TENANT)
+        if await store.any_of_platform(work):
             return None
         user = _user(work, FIRST_TENANT, FIRST_LOGIN, "Administrator", "platform", temporary=False)
-        await store.add_user(work, user, hashed)
-        return NewUser(user, password)
+        return NewUser(user, password) if await store.add_user(work, user, hashed) else None
 
     return await database.transact(make)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -152,6 +152,9 @@ audit_heads = Table(
 )
 
 
+# Users of one statement.
+USERS_AT_ONCE = 5_000
+
 # --- tenants ---
 
 
@@ -162,6 +165,11 @@ async def add_tenant(work: Work, tenant: Tenant) -> bool:
         return False
     await work.insert(audit_heads, [{"tenant": tenant.tenant, "seq": 0, "hash": ""}])
     return True
+
+
+async def lock_tenant(work: Work, tenant: str) -> None:
+    """Let others that lock this tenant wait until the work ends."""
+    await work.rows(select(tenants.c.tenant).where(tenants.c.tenant == tenant).with_for_update())
 
 
 async def all_tenants(work: Work) -> list[Tenant]:
@@ -272,14 +280,30 @@ async def users_of(work: Work, tenant: str) -> list[User]:
     return [_user(row) for row in found]
 
 
-async def any_user(work: Work) -> bool:
-    """Whether anybody at all can sign in."""
-    return await work.scalar(select(users.c.user).limit(1)) is not None
+async def any_of_platform(work: Work) -> bool:
+    """Whether anybody of the platform's own people can sign in."""
+    here = and_(users.c.role == "platform", ~users.c.disabled)
+    return await work.scalar(select(users.c.user).where(here).limit(1)) is not None
 
 
 async def change_user(work: Work, tenant: str, user: str, **columns: Any) -> None:
     """Change columns of one user."""
     await work.execute(users.update().where(users.c.tenant == tenant, users.c.user == user).values(**columns))
+
+
+async def logins_of_users(work: Work, tenant: str, wanted: Collection[str]) -> dict[str, str]:
+    """The logins of users by id, as far as they exist."""
+    found: dict[str, str] = {}
+    for some in _some(sorted(wanted)):
+        query = select(users.c.user, users.c.login).where(users.c.tenant == tenant, users.c.user.in_(some))
+        found |= {row.user: row.login for row in await work.rows(query)}
+    return found
+
+
+def _some(wanted: Sequence[str]) -> Iterator[Sequence[str]]:
+    """A bounded number at a time: both engines limit the parameters of a statement."""
+    for start in range(0, len(wanted), USERS_AT_ONCE):
+        yield wanted[start : start + USERS_AT_ONCE]
 
 
 def _user(row: Row[Any]) -> User:
@@ -339,6 +363,12 @@ async def remove_tokens_of(work: Work, tenant: str, user: str, *, holder: str = 
     """Revoke every token of one user, or of one member."""
     here = tokens.c.tenant == tenant, tokens.c.user == user, tokens.c.holder == holder
     await work.execute(delete(tokens).where(*here))
+
+
+async def sign_out(work: Work, tenant: str, wanted: Sequence[str]) -> None:
+    """Revoke every token of these users."""
+    for some in _some(wanted):
+        await work.execute(delete(tokens).where(tokens.c.tenant == tenant, tokens.c.user.in_(some)))
 
 
 # --- sign-in counters ---

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -34,35 +34,56 @@ async def ask(work: Work, credentials: Credentials, tenant: str, machine: str, w
         raise FleetError("too_many", f"{WAITING_MAX} commands wait for this machine's answer", field="machine")
     if isinstance(what, ApplyConfig):
         await downlink.withdraw(work, tenant, await store.supersede(work, tenant, machine, kind="apply_config"))
-    return await _send(work, credentials, found, what, asked_by)
-
-
-async def _send(work: Work, credentials: Credentials, machine: Machine, what: Ask, asked_by: str) -> CommandId:
-    command = mint_command_id()
-    body = encode(what)
-    key = credentials.keys(machine.machine, machine.credential_version).mac_key
-    message = Command(command=command, ask=msgspec.Raw(body), mac=seal_command(key, machine.machine, body))
-    kind = str(what.__struct_config__.tag)
-    await store.add_command(
-        work,
-        {
-            "tenant": machine.tenant,
-            "command": command,
-            "machine": machine.machine,
-            "kind": kind,
-            "ask": body.decode(),
-            "state": "waiting",
-            "detail": "",
-            "asked_by": asked_by,
-            "asked_ms": work.now_ms,
-            "answered_ms": None,
-        },
-    )
-    until = work.now_ms + downlink.COMMAND_KEPT_MS
-    await downlink.enqueue(work, machine.tenant, machine.machine, "command", command, encode(message), until)
-    told = {"machine": machine.machine, "kind": kind}
-    await tell(work, [Event(machine.tenant, "command.asked", command, told)])
+    (command,) = await _send(work, credentials, [(found, what)], asked_by)
     return command
+
+
+async def send_configs(
+    work: Work, credentials: Credentials, tenant: str, asked: Sequence[tuple[Machine, ApplyConfig]], asked_by: str
+) -> None:
+    """Send configurations to trusted machines that this Work has locked, in place of those that are on their way.
+
+    The waiting commands of a machine are not counted: the one that is replaced makes room for the new one.
+    """
+    gone = await store.supersede_configs(work, tenant, [machine.machine for machine, _ in asked])
+    await downlink.withdraw(work, tenant, gone)
+    await _send(work, credentials, asked, asked_by)
+
+
+async def _send(
+    work: Work, credentials: Credentials, asked: Sequence[tuple[Machine, Ask]], asked_by: str
+) -> list[CommandId]:
+    """Ask each of these machines (all of one tenant) for one thing."""
+    if not asked:
+        return []
+    tenant = asked[0][0].tenant
+    rows, lines, told = [], [], []
+    sent = [mint_command_id() for _ in asked]
+    for command, (machine, what) in zip(sent, asked, strict=True):
+        body = encode(what)
+        key = credentials.keys(machine.machine, machine.credential_version).mac_key
+        message = Command(command=command, ask=msgspec.Raw(body), mac=seal_command(key, machine.machine, body))
+        kind = str(what.__struct_config__.tag)
+        rows.append(
+            {
+                "tenant": tenant,
+                "command": command,
+                "machine": machine.machine,
+                "kind": kind,
+                "ask": body.decode(),
+                "state": "waiting",
+                "detail": "",
+                "asked_by": asked_by,
+                "asked_ms": work.now_ms,
+                "answered_ms": None,
+            }
+        )
+        lines.append((machine.machine, command, encode(message)))
+        told.append(Event(tenant, "command.asked", command, {"machine": machine.machine, "kind": kind}))
+    await store.add_commands(work, rows)
+    await downlink.enqueue_all(work, tenant, "command", lines, work.now_ms + downlink.COMMAND_KEPT_MS)
+    await tell(work, told)
+    return sent
 
 
 async def note_answers(work: Work, answers: Iterable[tuple[Origin, CommandAnswered]]) -> None:

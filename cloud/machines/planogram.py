@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
 from cloud.database import Work
 from cloud.errors import FleetError
 from cloud.machines import store
-from cloud.machines.commands import ask
+from cloud.machines.commands import ask, send_configs
 from cloud.machines.credentials import Credentials
 from cloud.machines.model import Machine
 from cloud.machines.presence import state_of
@@ -81,20 +81,53 @@ async def revise(
     config = msgspec.structs.replace(changed, version=version + 1)
     if problems := config_problems(config):
         raise FleetError("invalid", problems[0], field=field, data={"problems": problems})
-    document = encode(config)
-    await store.add_config(
-        work,
+    document = await _keep(work, tenant, [config], made_by)
+    what = _sealed(credentials, found, config.version, document[machine])
+    await ask(work, credentials, tenant, machine, what, made_by)
+    return config
+
+
+async def current_configs(work: Work, tenant: str, machines: Collection[str] | None) -> dict[str, MachineConfig]:
+    """The newest configurations of these machines (of all, with None) as far as they have one, by machine."""
+    rows = await store.newest_configs(work, tenant, machines)
+    return {row.machine: msgspec.json.decode(row.document, type=MachineConfig) for row in rows}
+
+
+async def put_configs(
+    work: Work, credentials: Credentials, tenant: str, configs: Sequence[MachineConfig], made_by: str
+) -> None:
+    """Decide the next versions for many machines, each one above the newest (see `current_configs`), at once.
+
+    A machine that is not claimed has no key to check it with: it gets the newest version when it first says hello.
+    """
+    for config in configs:
+        assert not config_problems(config), config_problems(config)
+    found = await store.lock_machines(work, tenant, [config.machine for config in configs])
+    documents = await _keep(work, tenant, configs, made_by)
+    asked = [
+        (machine, _sealed(credentials, machine, config.version, documents[config.machine]))
+        for config in configs
+        if (machine := found[config.machine]).is_trusted
+    ]
+    await send_configs(work, credentials, tenant, asked, made_by)
+
+
+async def _keep(work: Work, tenant: str, configs: Sequence[MachineConfig], made_by: str) -> dict[str, str]:
+    """Write one version per machine; answers the documents as they are kept."""
+    documents = {config.machine: encode(config).decode() for config in configs}
+    kept = [
         {
             "tenant": tenant,
-            "machine": machine,
+            "machine": config.machine,
             "version": config.version,
-            "document": document.decode(),
+            "document": documents[config.machine],
             "made_by": made_by,
             "made_ms": work.now_ms,
-        },
-    )
-    await _send(work, credentials, found, config.version, document.decode(), made_by)
-    return config
+        }
+        for config in configs
+    ]
+    await store.add_configs(work, kept)
+    return documents
 
 
 async def resend_config(work: Work, credentials: Credentials, machine: Machine, has_version: int) -> None:
@@ -107,16 +140,15 @@ async def resend_config(work: Work, credentials: Credentials, machine: Machine, 
         return
     state = await state_of(work, machine.tenant, machine.machine)
     if state.config_refused != row.version and not await store.config_is_waiting(work, machine.tenant, machine.machine):
-        await _send(work, credentials, machine, row.version, row.document, row.made_by)
+        what = _sealed(credentials, machine, row.version, row.document)
+        await ask(work, credentials, machine.tenant, machine.machine, what, row.made_by)
 
 
-async def _send(
-    work: Work, credentials: Credentials, machine: Machine, version: int, document: str, made_by: str
-) -> None:
+def _sealed(credentials: Credentials, machine: Machine, version: int, document: str) -> ApplyConfig:
     key = credentials.keys(machine.machine, machine.credential_version).mac_key
-    mac = seal_config(key, machine.machine, version, document.encode())
-    what = ApplyConfig(version=version, document=document, mac=mac)
-    await ask(work, credentials, machine.tenant, machine.machine, what, made_by)
+    return ApplyConfig(
+        version=version, document=document, mac=seal_config(key, machine.machine, version, document.encode())
+    )
 
 
 def aisle_of(config: MachineConfig | None, aisle: str) -> AisleConfig | None:

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Table, Text, and_, bindparam, func, select, tuple_
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Index,
+    Row,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    func,
+    select,
+    true,
+    tuple_,
+)
 
 from cloud.database import Work, metadata, row_of, tenant_column
 from cloud.machines.model import AisleLock, Fault, Machine, MachineState
@@ -124,6 +139,9 @@ machine_readings = Table(
 
 MachineKey = tuple[str, str]
 
+# Machines of one question: both engines limit the parameters of a statement.
+MACHINES_AT_ONCE = 5_000
+
 
 def machine_of(row: Any) -> Machine:
     """A machine from its row."""
@@ -186,6 +204,48 @@ async def newest_config(work: Work, tenant: str, machine: str) -> Any:
     return await work.row(select(machine_configs).where(here).order_by(machine_configs.c.version.desc()).limit(1))
 
 
+async def newest_configs(work: Work, tenant: str, wanted: Collection[str] | None) -> Sequence[Row[Any]]:
+    """The rows of the newest configurations of these machines, or with None of all of a tenant's."""
+    newest = (
+        select(machine_configs.c.machine, func.max(machine_configs.c.version).label("version"))
+        .where(machine_configs.c.tenant == tenant)
+        .group_by(machine_configs.c.machine)
+    )
+    found: list[Row[Any]] = []
+    for here in _some(machine_configs.c.machine, wanted):
+        last = newest.where(here).subquery()
+        same = and_(machine_configs.c.machine == last.c.machine, machine_configs.c.version == last.c.version)
+        found += await work.rows(select(machine_configs).join(last, same).where(machine_configs.c.tenant == tenant))
+    return found
+
+
+async def lock_machines(work: Work, tenant: str, wanted: Collection[str]) -> dict[str, Machine]:
+    """Machines of this tenant by id, locked in one order."""
+    found: dict[str, Machine] = {}
+    for here in _some(machines.c.machine, wanted):
+        query = select(machines).where(and_(machines.c.tenant == tenant, here)).order_by(machines.c.machine)
+        found |= {row.machine: machine_of(row) for row in await work.rows(query.with_for_update())}
+    return found
+
+
+async def owners(work: Work, wanted: Collection[str]) -> dict[str, str]:
+    """Which tenants these machine ids belong to, as far as they are taken."""
+    found: dict[str, str] = {}
+    for here in _some(machine_directory.c.machine, wanted):
+        found |= {row.machine: row.tenant for row in await work.rows(select(machine_directory).where(here))}
+    return found
+
+
+def _some(column: Column[Any], wanted: Collection[str] | None) -> Iterator[ColumnElement[bool]]:
+    """Conditions that together choose `wanted`, a bounded number at a time; with None one that chooses all."""
+    if wanted is None:
+        yield true()
+        return
+    asked = sorted(wanted)
+    for start in range(0, len(asked), MACHINES_AT_ONCE):
+        yield column.in_(asked[start : start + MACHINES_AT_ONCE])
+
+
 async def answer_commands(work: Work, answers: Iterable[Mapping[str, Any]]) -> None:
     """Note what became of commands: mappings of `of`, `which`, `now`, `said`, `at`. Unknown ones are fine."""
     if listed := list(answers):
@@ -194,6 +254,16 @@ async def answer_commands(work: Work, answers: Iterable[Mapping[str, Any]]) -> N
         await work.execute(
             change.values(state=bindparam("now"), detail=bindparam("said"), answered_ms=bindparam("at")), listed
         )
+
+
+async def supersede_configs(work: Work, tenant: str, wanted: Collection[str]) -> list[str]:
+    """Take back the configurations that are on their way to these machines; answers the commands' ids."""
+    gone: list[str] = []
+    for some in _some(commands.c.machine, wanted):
+        here = and_(commands.c.tenant == tenant, some, commands.c.state == "waiting", commands.c.kind == "apply_config")
+        change = commands.update().where(here).values(state="superseded", answered_ms=work.now_ms)
+        gone += [row.command for row in await work.rows(change.returning(commands.c.command))]
+    return gone
 
 
 async def supersede(work: Work, tenant: str, machine: str, *, kind: str | None = None) -> list[str]:
@@ -234,11 +304,11 @@ async def put_machine(work: Work, machine: Machine) -> None:
     await work.execute(machines.update().where(here).values(**row_of(machine)))
 
 
-async def add_config(work: Work, row: Mapping[str, Any]) -> None:
-    """Keep one version of a configuration; a version is written once."""
-    await work.insert(machine_configs, [row])
+async def add_configs(work: Work, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Keep versions of configurations; a version is written once."""
+    await work.insert(machine_configs, rows)
 
 
-async def add_command(work: Work, row: Mapping[str, Any]) -> None:
-    """Keep one command."""
-    await work.insert(commands, [row])
+async def add_commands(work: Work, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Keep commands."""
+    await work.insert(commands, rows)

@@ -89,6 +89,9 @@ ledger_postings = Table(
     Index("ix_ledger_postings_to", "tenant", "to_account"),
 )
 
+# Accounts of one question: both engines limit the parameters of a statement.
+ACCOUNTS_AT_ONCE = 5_000
+
 
 async def find_member(work: Work, tenant: str, member: str, *, lock: bool = False) -> Member | None:
     """One member; locked, other Works that lock it wait until this one ends."""
@@ -130,6 +133,25 @@ async def find_postings(work: Work, tenant: str, entry: str) -> Sequence[Posting
     return [Posting(row.from_account, row.to_account, row.amount_fen) for row in rows]
 
 
+async def amounts_of_kind(work: Work, tenant: str, kind: str, entries: Sequence[str] | None) -> dict[str, int]:
+    """What entries of one kind moved, in fen by entry: those named (that exist), or with None all of them."""
+    fen = func.sum(ledger_postings.c.amount_fen).label("fen")
+    ours = and_(ledger_postings.c.tenant == tenant, ledger_entries.c.tenant == tenant, ledger_entries.c.kind == kind)
+    query = (
+        select(ledger_postings.c.entry, fen)
+        .join(ledger_entries, ledger_entries.c.entry == ledger_postings.c.entry)
+        .where(ours)
+        .group_by(ledger_postings.c.entry)
+    )
+    if entries is None:
+        return {row.entry: int(row.fen) for row in await work.rows(query)}
+    found: dict[str, int] = {}
+    for start in range(0, len(entries), ACCOUNTS_AT_ONCE):
+        some = query.where(ledger_postings.c.entry.in_(entries[start : start + ACCOUNTS_AT_ONCE]))
+        found |= {row.entry: int(row.fen) for row in await work.rows(some)}
+    return found
+
+
 async def balance_of(work: Work, tenant: str, account: str) -> int:
     """The balance in fen; 0 for an account that nothing was ever posted to."""
     here = and_(ledger_accounts.c.tenant == tenant, ledger_accounts.c.account == account)
@@ -146,7 +168,11 @@ async def balances_of_kind(work: Work, tenant: str, kind: str) -> dict[str, int]
 async def open_accounts(work: Work, wanted: Collection[tuple[str, str]]) -> None:
     """Make those of the (tenant, account) pairs that do not exist yet, with nothing in them."""
     key = tuple_(ledger_accounts.c.tenant, ledger_accounts.c.account)
-    known = {(row.tenant, row.account) for row in await work.rows(select(*key.clauses).where(key.in_(list(wanted))))}
+    asked = sorted(set(wanted))
+    known: set[tuple[str, str]] = set()
+    for start in range(0, len(asked), ACCOUNTS_AT_ONCE):
+        here = key.in_(asked[start : start + ACCOUNTS_AT_ONCE])
+        known |= {(row.tenant, row.account) for row in await work.rows(select(*key.clauses).where(here))}
     await work.insert_new(
         ledger_accounts,
         [
@@ -158,7 +184,8 @@ async def open_accounts(work: Work, wanted: Collection[tuple[str, str]]) -> None
                 "balance_fen": 0,
                 "floor_fen": floor_of(account),
             }
-            for tenant, account in sorted(set(wanted) - known)
+            for tenant, account in asked
+            if (tenant, account) not in known
         ],
     )
 
@@ -172,7 +199,7 @@ async def add_to_balance(work: Work, tenant: str, account: str, delta_fen: int) 
 
 
 async def add_to_balances(work: Work, deltas: Mapping[tuple[str, str], int]) -> None:
-    """Change the balances of accounts without a floor, in the order given."""
+    """Change balances that cannot fall below their floor, in the order given."""
     if deltas:
         here = and_(ledger_accounts.c.tenant == bindparam("of"), ledger_accounts.c.account == bindparam("on"))
         change = ledger_accounts.update().where(here)

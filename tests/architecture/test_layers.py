@@ -105,6 +105,8 @@ MAY: list[tuple[str, set[str]]] = [
         {"cloud.providers", "cloud.errors", "shared", "httpx2", "cryptography"},
     ),
     (r"cloud\.migrations(\..*)?", {"cloud", "shared", "sqlalchemy", "alembic"}),
+    (r"cloud\.load\.yaml_file", {"cloud.load", "yaml"}),
+    (r"cloud\.load\.workbook", {"cloud.load", "openpyxl", "xlsxwriter"}),
     (r"cloud(\..*)?", {"cloud", "shared", "sqlalchemy", "alembic", "msgspec"}),
 ]
 

@@ -1,0 +1,190 @@
+"""What a noun is to load and dump: one sheet, its columns and key, and the two ways to its tables.
+
+Most nouns are one table and are declared with `TableNoun`, in ten lines. The others say in a class of their own how to
+read and write. A noun sees one brand at a time, and every statement names it (I13).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from sqlalchemy import ColumnElement, Table, and_, bindparam, select, tuple_
+
+from cloud.accounts.passwords import Passwords
+from cloud.database import Work
+from cloud.load.columns import Columns, Row
+from cloud.machines.credentials import Credentials
+
+R = TypeVar("R", bound=Row)
+Key = tuple[str, ...]
+
+# Keys of one question to the database: far below the parameters that either engine takes in one statement.
+KEYS_AT_ONCE = 5_000
+
+
+@dataclass(slots=True)
+class Run:
+    """One load or dump: its transaction, and what nouns need beside it."""
+
+    work: Work
+    credentials: Credentials
+    passwords: Passwords
+    # Who stands behind it, in machines' configurations and the audit log.
+    actor: str = "console"
+    # What one noun leaves for another of the same run.
+    kept: dict[type[Any], Any] = field(default_factory=dict)
+    # Things that people should know when it is over.
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Draft(Generic[R]):
+    """One line on its way: what is there (None: nothing), what is to be, and what a noun has against it."""
+
+    line: int
+    before: R | None
+    after: R
+    # The columns that the line gives; the others have kept their value, or their default.
+    given: Mapping[str, Any]
+    objections: list[tuple[str | None, Any, str]] = field(default_factory=list)
+
+    def object(self, column: str | None, reason: str) -> None:
+        """Refuse the line because of `column`."""
+        self.objections.append((column, getattr(self.after, column) if column else None, reason))
+
+    def becomes(self, **changes: Any) -> None:
+        """Fill in what the line leaves open."""
+        self.after = msgspec.structs.replace(self.after, **changes)
+
+
+class Noun(ABC, Generic[R]):
+    """One sheet. `name` and `title` are what it may be called; `key` tells lines of one brand apart."""
+
+    def __init__(
+        self,
+        name: str,
+        title: str,
+        shape: type[R],
+        key: tuple[str, ...],
+        *,
+        references: Mapping[str, str] | None = None,
+    ) -> None:
+        """`references`: {column: name of the noun whose key it holds}."""
+        self.name = name
+        self.title = title
+        self.shape = shape
+        self.key = key
+        self.references = references or {}
+        self.columns: Columns[R] = Columns(shape)
+
+    def key_of(self, row: R) -> Key:
+        """The line's key within its brand."""
+        return tuple(getattr(row, name) for name in self.key)
+
+    @abstractmethod
+    async def present(self, run: Run, brand: str, keys: Sequence[Key] | None) -> Iterable[R]:
+        """What is there of a brand: lines with these keys, or with None all of them."""
+
+    async def settle(self, run: Run, brand: str, drafts: Sequence[Draft[R]]) -> None:
+        """Fill in what depends on other things, and object to lines that cannot be."""
+
+    @abstractmethod
+    async def write(self, run: Run, brand: str, drafts: Sequence[Draft[R]]) -> None:
+        """Write what is new or different. Every reference has been checked."""
+
+    async def close(self, run: Run) -> None:
+        """Called once, after all lines of this noun and of those before it."""
+
+
+class TableNoun(Noun[R]):
+    """A noun whose lines are the rows of one table, column by column.
+
+    Lists and nested values are JSON in a text column. `born` gives the columns that only a new row is written with,
+    `touched` those that are written anew with every change; each is made by a function of the work. `beside` names
+    columns of the sheet that lie elsewhere: a class of its own reads and writes them.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        title: str,
+        shape: type[R],
+        table: Table,
+        key: tuple[str, ...],
+        *,
+        references: Mapping[str, str] | None = None,
+        born: Mapping[str, Callable[[Work], Any]] | None = None,
+        touched: Mapping[str, Callable[[Work], Any]] | None = None,
+        beside: Collection[str] = (),
+    ) -> None:
+        super().__init__(name, title, shape, key, references=references)
+        self.table = table
+        self._born = dict(born or {})
+        self._touched = dict(touched or {})
+        self._names = [column.name for column in self.columns.all if column.name not in {"brand", *beside}]
+        ours = [column for column in self.columns.all if column.name in self._names]
+        self._json = {column.name for column in ours if column.is_nested or column.is_ids}
+
+    async def present(self, run: Run, brand: str, keys: Sequence[Key] | None) -> Iterable[R]:
+        query = select(*(self.table.c[name] for name in self._names)).where(self.table.c.tenant == brand)
+        found = []
+        for here in chosen([self.table.c[name] for name in self.key], keys):
+            found += [self._row(brand, row._mapping) for row in await run.work.rows(query.where(here))]
+        return found
+
+    async def write(self, run: Run, brand: str, drafts: Sequence[Draft[R]]) -> None:
+        touched = {name: make(run.work) for name, make in self._touched.items()}
+        born = {name: make(run.work) for name, make in self._born.items()}
+        new = [self._stored(brand, draft.after) | born | touched for draft in drafts if draft.before is None]
+        await run.work.insert(self.table, new)
+        await change_rows(
+            run.work,
+            self.table,
+            self.key,
+            [self._stored(brand, draft.after) | touched for draft in drafts if draft.before is not None],
+        )
+
+    def _row(self, brand: str, stored: Mapping[Any, Any]) -> R:
+        values = dict(stored)
+        for name in self._json:
+            values[name] = msgspec.json.decode(values[name])
+        row = {"brand": brand} | values
+        return msgspec.convert(row, self.shape) if self._json else self.shape(**row)
+
+    def _stored(self, brand: str, row: R) -> dict[str, Any]:
+        values = {name: getattr(row, name) for name in self._names}
+        for name in self._json:
+            values[name] = msgspec.json.encode(values[name]).decode()
+        return {"tenant": brand} | values
+
+
+def chosen(columns: Sequence[ColumnElement[Any]], keys: Sequence[Key] | None) -> Iterable[ColumnElement[bool]]:
+    """Conditions that together find these keys, a bounded number at a time; with None one that finds everything."""
+    if keys is None:
+        yield and_(True)
+        return
+    for start in range(0, len(keys), KEYS_AT_ONCE):
+        some = keys[start : start + KEYS_AT_ONCE]
+        if not columns:
+            yield and_(True)
+        elif len(columns) == 1:
+            yield columns[0].in_([key[0] for key in some])
+        else:
+            yield tuple_(*columns).in_(some)
+
+
+async def change_rows(work: Work, table: Table, key: Iterable[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Change rows by their tenant and key, all in one statement that is sent with every row's values."""
+    if not rows:
+        return
+    keys = ["tenant", *key]
+    here = and_(*(table.c[name] == bindparam(f"of_{name}") for name in keys))
+    changed: dict[str, Any] = {name: bindparam(f"now_{name}") for name in rows[0] if name not in keys}
+    await work.execute(
+        table.update().where(here).values(changed),
+        [{f"{'of' if name in keys else 'now'}_{name}": value for name, value in row.items()} for row in rows],
+    )

@@ -1,0 +1,17 @@
+"""The nouns that can be loaded and dumped, in the order in which they are written: what is named comes first.
+
+To add one: a shape (`Row`) and one `TableNoun`, in a file beside these, and its row here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cloud.load.noun import Noun
+from cloud.load.nouns.accounts import ACCOUNTS
+from cloud.load.nouns.brands import BRANDS
+from cloud.load.nouns.goods import GOODS
+from cloud.load.nouns.machines import AISLES, MACHINES
+from cloud.load.nouns.members import MEMBERS
+
+NOUNS: tuple[Noun[Any], ...] = (BRANDS, ACCOUNTS, GOODS, MACHINES, AISLES, MEMBERS)

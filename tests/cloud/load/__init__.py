@@ -1,0 +1,1 @@
+"""Loading and dumping books: formats, comparison, refusal, and that a dump loads back unchanged."""

@@ -1,0 +1,280 @@
+"""What a book does: creates, changes, leaves alone, refuses; on both engines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from sqlalchemy import select
+
+from cloud.accounts.audit import audit_breaks
+from cloud.accounts.passwords import Passwords
+from cloud.accounts.store import add_token, audit_rows, remove_token, user_by_login, user_of_token
+from cloud.audit import ledger_drift
+from cloud.catalog.goods import goods_of
+from cloud.catalog.store import goods
+from cloud.database import Database, Work
+from cloud.downlink import Outgoing, lease
+from cloud.load.formats import read_book
+from cloud.load.load import Outcome, load
+from cloud.machines.planogram import current_config
+from cloud.machines.register import claim
+from cloud.members.wallet import top_up, wallet_balance
+from shared.clock import ManualClock
+from shared.messages import ApplyConfig, Command, MachineConfig, decode_ask
+from tests.cloud.fleet import CREDENTIALS, Device, say
+
+PASSWORDS = Passwords(b"pepper")
+BOOK = """
+brands:
+- {brand: acme, name: 云岭}
+accounts:
+- {login: zhang, name: 张三, role: owner, password: tiger-lily-2288}
+goods:
+- {goods: VG9, name: 百事, price_fen: 300}
+- {goods: VG13, name: 可口, price_fen: 350, barcode: '0123'}
+machines:
+- {machine: VI107, name: 测试货道}
+aisles:
+- {machine: VI107, aisle: AI59, motor: 1, goods: VG9, capacity: 5}
+- {machine: VI107, aisle: AI56, motor: 2, goods: VG13, capacity: 5, price_fen: 400, name: 二号}
+members:
+- {member: CU969, name: 王, phone: 13900000001, opening_fen: 1200}
+"""
+
+
+async def loaded(
+    database: Database, tmp_path: Path, text: str, *, keep_good: bool = False, dry_run: bool = False
+) -> Outcome:
+    """Load a book that is given as text."""
+    path = tmp_path / "book.yaml"
+    path.write_text(text, encoding="utf-8")
+    return await load(database, CREDENTIALS, PASSWORDS, read_book(path), keep_good=keep_good, dry_run=dry_run)
+
+
+def told(outcome: Outcome) -> list[str]:
+    """The problems as people read them, without the folder."""
+    return [str(problem).rpartition("book.yaml: ")[2] for problem in outcome.problems]
+
+
+async def test_a_book_brings_everything_with_the_callers_ids(database: Database, tmp_path: Path) -> None:
+    outcome = await loaded(database, tmp_path, BOOK)
+    assert (outcome.problems, outcome.written) == ([], True)
+    async with database.look(tenant="acme") as work:
+        config = await current_config(work, "acme", "VI107")
+        assert config is not None
+        assert config.version == 1
+        assert [(aisle.aisle, aisle.price_fen, aisle.name) for aisle in config.aisles] == [
+            ("AI59", 300, "百事"),
+            ("AI56", 400, "二号"),
+        ]
+        assert (await goods_of(work, "acme", "VG13")).barcode == "0123"
+        assert await wallet_balance(work, "acme", "CU969") == 1200
+        assert await ledger_drift(work, "acme") == 0
+        found = await user_by_login(work, "acme", "zhang")
+        assert found is not None
+        assert found[0].password_is_temporary
+        assert await PASSWORDS.matches(found[1], "tiger-lily-2288")
+
+
+async def test_loading_it_again_changes_nothing(database: Database, tmp_path: Path) -> None:
+    await loaded(database, tmp_path, BOOK)
+    again = await loaded(database, tmp_path, BOOK)
+    assert (again.differences, again.problems) == ([], [])
+    assert {counts.unchanged for counts in again.counts.values()} == {1, 2}
+    async with database.look(tenant="acme") as work:
+        assert len(await audit_rows(work, "acme")) == 1, "a run that changes nothing is not recorded"
+        assert await audit_breaks(work, "acme") == []
+        config = await current_config(work, "acme", "VI107")
+        assert config is not None
+        assert config.version == 1
+
+
+async def test_columns_that_are_not_given_keep_their_values(database: Database, tmp_path: Path) -> None:
+    await loaded(database, tmp_path, BOOK)
+    outcome = await loaded(database, tmp_path, "goods:\n- {brand: acme, goods: VG13, price_fen: 380}\n")
+    (difference,) = outcome.differences
+    assert difference.changes == {"price_fen": (350, 380)}
+    async with database.look(tenant="acme") as work:
+        assert (await goods_of(work, "acme", "VG13")).barcode == "0123"
+
+
+async def test_an_empty_cell_is_the_default(database: Database, tmp_path: Path) -> None:
+    await loaded(database, tmp_path, BOOK)
+    outcome = await loaded(database, tmp_path, "goods:\n- {brand: acme, goods: VG13, barcode: }\n")
+    assert outcome.differences[0].changes == {"barcode": ("0123", "")}
+
+
+async def test_a_dry_run_tells_and_writes_nothing(database: Database, tmp_path: Path) -> None:
+    outcome = await loaded(database, tmp_path, BOOK, dry_run=True)
+    assert (len(outcome.differences), outcome.written) == (8, False)
+    assert len((await loaded(database, tmp_path, BOOK)).differences) == 8
+
+
+BAD = """
+brands:
+- {brand: acme, name: 云岭}
+goods:
+- {goods: VG9, name: 百事, price_fen: 300}
+- {goods: 'VG 1', name: '', price_fen: minus}
+- {goods: VG9, name: 可口, price_fen: 1}
+- {goods: VG10, price_fen: 1}
+- {goods: VG11, name: x, price_fen: 1, colour: red}
+machines:
+- {machine: VI107, name: 测试货道, temperature_low_tenths_c: 90, temperature_high_tenths_c: 10}
+- {machine: VI108, name: 测试货道}
+- {brand: nobody, machine: VI109, name: 测试货道}
+aisles:
+- {machine: VI107, aisle: AI1, motor: 1, goods: VG9, capacity: 5}
+- {machine: VI108, aisle: AI1, motor: 1, goods: VG9, capacity: 5}
+- {machine: VI108, aisle: AI2, motor: 1, goods: VG9, capacity: 5}
+- {machine: VI108, aisle: AI3, motor: 3, goods: VG99, capacity: 5}
+accounts:
+- {login: zhang, password: short}
+shelves:
+- {a: b}
+"""
+COMPLAINTS = [
+    "shelves: 'shelves': is no sheet we know: expected one of ",
+    "accounts, row 20, column password: a password has 12 to 200 characters, this one has 5",
+    "goods, row 6, column goods: 'VG 1': expected str matching regex",
+    "goods, row 6, column name: is missing",
+    "goods, row 6, column price_fen: 'minus': expected int, got str",
+    "goods, row 7, column goods: 'VG9': is the key of row 5 as well",
+    "goods, row 9, column colour: 'red': is no column of goods",
+    "goods, row 8, column name: is missing: a new line needs it",
+    "machines, row 13, column brand: 'nobody': is no brand we know, or its line was refused",
+    "machines, row 11, column temperature_low_tenths_c: 90: 90 is not below temperature_high_tenths_c 10",
+    "aisles, row 15, column machine: 'VI107': there is no 'VI107' in machines, its line was refused",
+    "aisles, row 18, column goods: 'VG99': there is no 'VG99' in goods",
+    "aisles, row 17, column motor: 1: motor 1 of board 1 belongs to aisle AI1",
+]
+
+
+async def test_every_bad_line_is_told_and_nothing_is_written(database: Database, tmp_path: Path) -> None:
+    outcome = await loaded(database, tmp_path, BAD)
+    for complaint in COMPLAINTS:
+        assert [line for line in told(outcome) if line.startswith(complaint)], (complaint, told(outcome))
+    assert len(outcome.problems) == len(COMPLAINTS)
+    assert not outcome.written
+    async with database.look() as work:
+        assert not await list_goods(work)
+
+
+async def test_the_good_lines_can_be_kept(database: Database, tmp_path: Path) -> None:
+    outcome = await loaded(database, tmp_path, BAD, keep_good=True)
+    assert len(outcome.problems) == len(COMPLAINTS)
+    async with database.look() as work:
+        assert await list_goods(work) == ["VG9"]
+        config = await current_config(work, "acme", "VI108")
+        assert config is not None
+        assert [aisle.aisle for aisle in config.aisles] == ["AI1"]
+
+
+async def test_an_unclaimed_machine_gets_its_planogram_at_its_first_hello(
+    database: Database, tmp_path: Path, clock: ManualClock
+) -> None:
+    await loaded(database, tmp_path, BOOK)
+    assert await database.transact(lease) == []
+    await database.transact(lambda work: claim(work, CREDENTIALS, "acme", "VI107"))
+    await say(database, Device("VI107", clock).hello(config_version=0))
+    (config,) = asks(await database.transact(lease))
+    assert isinstance(config, ApplyConfig)
+    assert config.version == 1
+    assert '"AI59"' in config.document
+
+
+async def test_a_claimed_machine_gets_one_new_version_for_both_sheets(database: Database, tmp_path: Path) -> None:
+    await loaded(database, tmp_path, BOOK)
+    await database.transact(lambda work: claim(work, CREDENTIALS, "acme", "VI107"))
+    change = """
+machines:
+- {brand: acme, machine: VI107, temperature_high_tenths_c: 150}
+aisles:
+- {brand: acme, machine: VI107, aisle: AI59, price_fen: 310}
+- {brand: acme, machine: VI107, aisle: AI67, motor: 3, goods: VG9, capacity: 5}
+"""
+    assert (await loaded(database, tmp_path, change)).counts["aisles"].changed == 1
+    (config,) = asks(await database.transact(lease))
+    assert isinstance(config, ApplyConfig)
+    document = msgspec.json.decode(config.document, type=MachineConfig)
+    assert (document.version, document.temperature_high_tenths_c) == (2, 150)
+    assert [(aisle.aisle, aisle.price_fen) for aisle in document.aisles] == [
+        ("AI59", 310),
+        ("AI56", 400),
+        ("AI67", 300),
+    ]
+
+
+async def test_motors_may_change_places_in_one_book(database: Database, tmp_path: Path) -> None:
+    await loaded(database, tmp_path, BOOK)
+    swap = """
+aisles:
+- {brand: acme, machine: VI107, aisle: AI59, motor: 2}
+- {brand: acme, machine: VI107, aisle: AI56, motor: 1}
+"""
+    assert (await loaded(database, tmp_path, swap)).problems == []
+
+
+async def test_a_machine_of_another_brand_is_refused(database: Database, tmp_path: Path) -> None:
+    await loaded(database, tmp_path, BOOK)
+    other = "brands:\n- {brand: other, name: x}\nmachines:\n- {machine: VI107, name: x}\n"
+    assert told(await loaded(database, tmp_path, other)) == [
+        "machines, row 4, column machine: 'VI107': is the id of somebody else's machine: ids are unique over all brands"
+    ]
+
+
+async def test_an_opening_balance_is_booked_once(database: Database, tmp_path: Path) -> None:
+    await loaded(database, tmp_path, BOOK)
+    await database.transact(lambda work: top_up(work, "acme", "CU969", 500, "r1"))
+    assert (await loaded(database, tmp_path, BOOK)).differences == []
+    more = (
+        "members:\n- {brand: acme, member: CU969, opening_fen: 1300}\n- {brand: acme, member: CU970, opening_fen: 1}\n"
+    )
+    assert told(await loaded(database, tmp_path, more)) == [
+        "members, row 2, column opening_fen: 1300: 1200 fen were booked: only a top-up or a refund moves money now"
+    ]
+    await loaded(database, tmp_path, more, keep_good=True)
+    async with database.look(tenant="acme") as work:
+        assert [await wallet_balance(work, "acme", member) for member in ("CU969", "CU970")] == [1700, 1]
+        assert await ledger_drift(work, "acme") == 0
+
+
+async def test_a_new_password_signs_out_and_an_old_one_does_not(database: Database, tmp_path: Path) -> None:
+    await loaded(database, tmp_path, BOOK)
+
+    async def tokens_left(password: str) -> int:
+        async with database.work(tenant="acme") as work:
+            found = await user_by_login(work, "acme", "zhang")
+            assert found is not None
+            await add_token(work, "acme", "hash-of-a-token", found[0].user, work.now_ms + 1000)
+        line = f"accounts:\n- {{brand: acme, login: zhang, password: {password}}}\n"
+        assert (await loaded(database, tmp_path, line)).problems == []
+        async with database.work(tenant="acme") as work:
+            left = await user_of_token(work, "acme", "hash-of-a-token")
+            await remove_token(work, "acme", "hash-of-a-token")
+            return 0 if left is None else 1
+
+    assert await tokens_left("tiger-lily-2288") == 1
+    assert await tokens_left("other-lily-2288") == 0
+
+
+async def test_an_account_without_a_password_opens_to_nobody(database: Database, tmp_path: Path) -> None:
+    text = "brands:\n- {brand: acme, name: x}\naccounts:\n- {login: li, role: viewer}\n"
+    outcome = await loaded(database, tmp_path, text)
+    assert outcome.notes[0].startswith("1 accounts of acme have no password yet")
+    async with database.look(tenant="acme") as work:
+        found = await user_by_login(work, "acme", "li")
+        assert found is not None
+        assert not await PASSWORDS.matches(found[1], "")
+
+
+async def list_goods(work: Work) -> list[str]:
+    """Ids of all goods."""
+    return [row.goods for row in await work.rows(select(goods.c.goods))]
+
+
+def asks(sent: list[Outgoing]) -> list[object]:
+    """What machines were asked."""
+    commands = [msgspec.json.decode(one.payload, type=Command) for one in sent if one.channel == "command"]
+    return [decode_ask(command.ask) for command in commands]
