@@ -249,6 +249,15 @@ async def take_phone(work: Work, phone: str, tenant: str, user: str) -> bool:
     return row is not None and (row.tenant, row.user) == (tenant, user)
 
 
+async def holders_of_phones(work: Work, wanted: Collection[str]) -> dict[str, tuple[str, str]]:
+    """Tenant and user who sign in by these numbers, as far as anybody does."""
+    found: dict[str, tuple[str, str]] = {}
+    for some in _some(sorted(wanted)):
+        rows = await work.rows(select(phones).where(phones.c.phone.in_(some)))
+        found |= {row.phone: (row.tenant, row.user) for row in rows}
+    return found
+
+
 async def tenant_of_phone(work: Work, phone: str) -> str | None:
     """The tenant whose user signs in by this number."""
     found: str | None = await work.scalar(select(phones.c.tenant).where(phones.c.phone == phone))
@@ -368,7 +377,8 @@ async def remove_tokens_of(work: Work, tenant: str, user: str, *, holder: str = 
 async def sign_out(work: Work, tenant: str, wanted: Sequence[str]) -> None:
     """Revoke every token of these users."""
     for some in _some(wanted):
-        await work.execute(delete(tokens).where(tokens.c.tenant == tenant, tokens.c.user.in_(some)))
+        here = tokens.c.tenant == tenant, tokens.c.user.in_(some), tokens.c.holder == "user"
+        await work.execute(delete(tokens).where(*here))
 
 
 # --- sign-in counters ---

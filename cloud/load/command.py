@@ -48,9 +48,8 @@ async def load_file(
     for problem in outcome.problems:
         print(problem, file=sys.stderr)
     _say(outcome, say, dry_run=dry_run)
-    say(
-        f"{path}: {_verdict(outcome, keep_good=keep_good, dry_run=dry_run)} ({(database.clock.mono_ms() - began_ms) / 1000:.1f} s)"
-    )
+    took_s = (database.clock.mono_ms() - began_ms) / 1000
+    say(f"{path}: {_verdict(outcome, keep_good=keep_good, dry_run=dry_run)} ({took_s:.1f} s)")
     return EX_DATAERR if outcome.problems else 0
 
 

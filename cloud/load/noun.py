@@ -139,13 +139,13 @@ class TableNoun(Noun[R]):
     async def write(self, run: Run, brand: str, drafts: Sequence[Draft[R]]) -> None:
         touched = {name: make(run.work) for name, make in self._touched.items()}
         born = {name: make(run.work) for name, make in self._born.items()}
-        new = [self._stored(brand, draft.after) | born | touched for draft in drafts if draft.before is None]
+        new = [self.stored(brand, draft.after) | born | touched for draft in drafts if draft.before is None]
         await run.work.insert(self.table, new)
         await change_rows(
             run.work,
             self.table,
             self.key,
-            [self._stored(brand, draft.after) | touched for draft in drafts if draft.before is not None],
+            [self.stored(brand, draft.after) | touched for draft in drafts if draft.before is not None],
         )
 
     def _row(self, brand: str, stored: Mapping[Any, Any]) -> R:
@@ -155,11 +155,29 @@ class TableNoun(Noun[R]):
         row = {"brand": brand} | values
         return msgspec.convert(row, self.shape) if self._json else self.shape(**row)
 
-    def _stored(self, brand: str, row: R) -> dict[str, Any]:
+    def stored(self, brand: str, row: R) -> dict[str, Any]:
+        """The line as the table has it."""
         values = {name: getattr(row, name) for name in self._names}
         for name in self._json:
             values[name] = msgspec.json.encode(values[name]).decode()
         return {"tenant": brand} | values
+
+
+async def values_of(
+    work: Work, table: Table, brand: str, key: str, wanted: Iterable[str], column: str
+) -> dict[str, Any]:
+    """One column of those rows of a brand whose `key` is wanted, by that key."""
+    found: dict[str, Any] = {}
+    query = select(table.c[key].label("key"), table.c[column].label("value")).where(table.c.tenant == brand)
+    for here in chosen([table.c[key]], sorted({(one,) for one in wanted})):
+        found |= {row.key: row.value for row in await work.rows(query.where(here))}
+    return found
+
+
+async def remove_rows(work: Work, table: Table, brand: str, column: str, keys: Sequence[Key]) -> None:
+    """Remove those rows of a brand whose `column` is one of `keys`."""
+    for here in chosen([table.c[column]], keys):
+        await work.execute(table.delete().where(and_(table.c.tenant == brand, here)))
 
 
 def chosen(columns: Sequence[ColumnElement[Any]], keys: Sequence[Key] | None) -> Iterable[ColumnElement[bool]]:

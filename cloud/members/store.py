@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    ColumnElement,
     ForeignKeyConstraint,
     Index,
+    Row,
     Table,
     Text,
     UniqueConstraint,
@@ -105,6 +108,11 @@ async def sign_in_of(work: Work, tenant: str, phone: str) -> tuple[str, str | No
     here = and_(member_sign_ins.c.tenant == tenant, member_sign_ins.c.phone == phone)
     row = await work.row(select(member_sign_ins).where(here))
     return None if row is None else (row.member, row.md5_hash)
+
+
+async def sign_ins(work: Work, tenant: str, here: ColumnElement[bool]) -> Sequence[Row[Any]]:
+    """How members of a tenant sign in: those rows that fulfil `here`."""
+    return await work.rows(select(member_sign_ins).where(and_(member_sign_ins.c.tenant == tenant, here)))
 
 
 async def tenants_of_phone(work: Work, phone: str) -> list[str]:

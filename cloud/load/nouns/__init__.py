@@ -13,5 +13,6 @@ from cloud.load.nouns.brands import BRANDS
 from cloud.load.nouns.goods import GOODS
 from cloud.load.nouns.machines import AISLES, MACHINES
 from cloud.load.nouns.members import MEMBERS
+from cloud.load.nouns.units import UNITS
 
-NOUNS: tuple[Noun[Any], ...] = (BRANDS, ACCOUNTS, GOODS, MACHINES, AISLES, MEMBERS)
+NOUNS: tuple[Noun[Any], ...] = (BRANDS, UNITS, ACCOUNTS, GOODS, MACHINES, AISLES, MEMBERS)

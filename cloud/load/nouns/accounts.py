@@ -1,27 +1,30 @@
 """Accounts: the people who work for a brand, and how they sign in.
 
 A password is compared with what is stored, so that loading it again changes nothing. It is never dumped; its hash is,
-when it is asked for, and then loads unchanged.
+when it is asked for, and then loads unchanged. The other hash is that of the password as older clients send it, by
+phone number; it is worth something only under the same server secret.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta
 
 from cloud.accounts.model import Role, check_password, mint_password
-from cloud.accounts.store import logins_of_users, sign_out, users
+from cloud.accounts.passwords import Passwords
+from cloud.accounts.store import holders_of_phones, logins_of_users, phones, sign_out, users
 from cloud.errors import FleetError
-from cloud.load.columns import Id, Name, Row, Text
-from cloud.load.noun import Draft, Run, TableNoun
+from cloud.load.columns import Id, Name, Phone, Row, Text
+from cloud.load.noun import Draft, Run, TableNoun, remove_rows
 from shared.ids import mint_user_id
 
-_SECRET = {"writeOnly": True}
-# How every hash begins that `Passwords` makes.
-HASHED = "$argon2id$"
+SECRET = {"writeOnly": True}
+
+Md5 = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{32}$(?!\n)")]
+Hash = Annotated[str, Meta(pattern=r"^\$argon2id\$[!-~]{20,400}$(?!\n)")]
 
 
 class AccountRow(Row, frozen=True, kw_only=True):
@@ -32,22 +35,25 @@ class AccountRow(Row, frozen=True, kw_only=True):
         Id | None, Meta(title="账号编号", description="The account's id, kept as it is; without one it gets one.")
     ] = None
     name: Annotated[Text, Meta(title="姓名", description="What the person is called.")] = ""
-    role: Annotated[
-        Role,
-        Meta(
-            title="角色", description="What the person may do: owner, operator, technician, finance, viewer, platform."
-        ),
-    ] = "viewer"
+    role: Annotated[Role, Meta(title="角色", description="What the person may do.")] = "viewer"
+    unit: Annotated[Id | None, Meta(title="所属机构", description="The unit; empty: the whole brand.")] = None
+    phone: Annotated[Phone, Meta(title="手机号", description="By which older clients sign in; unique over all.")] = ""
     disabled: Annotated[bool, Meta(title="停用", description="Whether signing in is refused.")] = False
     password: Annotated[
-        str | None,
-        Meta(
-            title="密码", description="A first password, to be changed at the first sign-in.", extra_json_schema=_SECRET
-        ),
+        Name | None,
+        Meta(title="密码", description="A first password, to be changed at once.", extra_json_schema=SECRET),
+    ] = None
+    password_md5: Annotated[
+        Md5 | None,
+        Meta(title="密码MD5", description="MD5 of the password that older clients send.", extra_json_schema=SECRET),
     ] = None
     password_hash: Annotated[
-        Text | None,
-        Meta(title="密码哈希", description="The stored hash, as `dump --hashes` tells it.", extra_json_schema=_SECRET),
+        Hash | None,
+        Meta(title="密码哈希", description="The stored hash, as `dump --hashes` tells it.", extra_json_schema=SECRET),
+    ] = None
+    md5_hash: Annotated[
+        Hash | None,
+        Meta(title="MD5密码哈希", description="The stored hash of `password_md5`.", extra_json_schema=SECRET),
     ] = None
     password_is_temporary: Annotated[
         bool, Meta(title="须改密码", description="Whether it must be changed first; so it is after a new `password`.")
@@ -57,20 +63,29 @@ class AccountRow(Row, frozen=True, kw_only=True):
 class _Accounts(TableNoun[AccountRow]):
     async def settle(self, run: Run, brand: str, drafts: Sequence[Draft[AccountRow]]) -> None:
         await _settle_ids(run, brand, drafts)
-        await asyncio.gather(*(_settle_password(run, draft) for draft in drafts if not draft.objections))
+        await _check_phones(run, brand, drafts)
+        sound = [draft for draft in drafts if not draft.objections]
+        await asyncio.gather(*(_settle_password(run.passwords, draft) for draft in sound))
+        await asyncio.gather(*(settle_md5(run.passwords, draft) for draft in sound))
         unknown = [draft for draft in drafts if draft.after.password_hash is None]
         if unknown:
             # Nobody knows the password behind it; so the answer to a guess takes as long as for anybody else.
             nobodys = await run.passwords.hash(mint_password())
             for draft in unknown:
-                draft.becomes(password_hash=nobodys, password_is_temporary=True)
+                draft.becomes(password_hash=nobodys)
+        if lost := sum(draft.after.md5_hash is None for draft in unknown):
             run.notes.append(
-                f"{len(unknown)} accounts of {brand} have no password yet: give them one in the book, or with "
+                f"{lost} accounts of {brand} have no password yet: give them one in the book, or with "
                 f"`python -m cloud admin-reset --tenant {brand} --login LOGIN`"
             )
 
     async def write(self, run: Run, brand: str, drafts: Sequence[Draft[AccountRow]]) -> None:
         await super().write(run, brand, drafts)
+        moved = [d for d in drafts if d.before is None or d.before.phone != d.after.phone]
+        left = [(draft.before.phone,) for draft in moved if draft.before and draft.before.phone]
+        await remove_rows(run.work, phones, brand, "phone", left)
+        taken = [draft.after for draft in moved if draft.after.phone]
+        await run.work.insert(phones, [{"phone": row.phone, "tenant": brand, "user": row.user} for row in taken])
         # Whoever may do something else now, or has another password, signs in again.
         changed = [str(draft.before.user) for draft in drafts if draft.before and _signs_out(draft.before, draft.after)]
         await sign_out(run.work, brand, changed)
@@ -90,30 +105,50 @@ async def _settle_ids(run: Run, brand: str, drafts: Sequence[Draft[AccountRow]])
             draft.object("user", f"is the id of {taken[user]!r}")
 
 
-async def _settle_password(run: Run, draft: Draft[AccountRow]) -> None:
-    """Turn a password into its hash, unless it is the one that is stored."""
+async def _check_phones(run: Run, brand: str, drafts: Sequence[Draft[AccountRow]]) -> None:
+    """A number finds one person, over all brands."""
+    taken = await holders_of_phones(run.work, {draft.after.phone for draft in drafts if draft.after.phone})
+    for draft in drafts:
+        me = (brand, str(draft.after.user))
+        if draft.after.phone and taken.setdefault(draft.after.phone, me) != me:
+            draft.object("phone", "is the number of another account")
+
+
+async def _settle_password(passwords: Passwords, draft: Draft[AccountRow]) -> None:
+    """Turn a password into its hashes, unless it is the one that is stored."""
     password = draft.after.password
-    if not (draft.after.password_hash or HASHED).startswith(HASHED):
-        draft.object("password_hash", f"is no hash that we made: it begins with {HASHED}")
     if password is None:
         return
-    if draft.given.get("password_hash"):
-        draft.object("password", "and password_hash cannot both be given")
+    draft.becomes(password=None)
+    if draft.given.get("password_hash") or draft.given.get("password_md5"):
+        draft.object("password", "is given beside another form of itself")
         return
     try:
         check_password(password, draft.after.login)
     except FleetError as error:
         draft.object("password", error.detail)
         return
-    draft.becomes(password=None)
     stored = draft.before.password_hash if draft.before else None
-    if stored is None or not await run.passwords.matches(stored, password):
+    if stored is None or not await passwords.matches(stored, password):
         temporary = draft.given.get("password_is_temporary", True)
-        draft.becomes(password_hash=await run.passwords.hash(password), password_is_temporary=temporary)
+        draft.becomes(password_hash=await passwords.hash(password), password_is_temporary=temporary)
+    if draft.after.phone and not await passwords.matches_sent(draft.after.md5_hash, password):
+        draft.becomes(md5_hash=await passwords.hash_sent(password))
+
+
+async def settle_md5(passwords: Passwords, draft: Draft[Any]) -> None:
+    """Turn the MD5 of a password into what is stored of it, unless it is there."""
+    sent = draft.after.password_md5
+    if sent is None:
+        return
+    draft.becomes(password_md5=None)
+    if not await passwords.matches_sent(draft.after.md5_hash, sent):
+        draft.becomes(md5_hash=await passwords.hash_sent(sent))
 
 
 def _signs_out(before: AccountRow, after: AccountRow) -> bool:
-    return (before.role, before.disabled, before.password_hash) != (after.role, after.disabled, after.password_hash)
+    doors = ("role", "unit", "disabled", "password_hash", "md5_hash")
+    return any(getattr(before, name) != getattr(after, name) for name in doors)
 
 
 ACCOUNTS = _Accounts(
@@ -122,6 +157,7 @@ ACCOUNTS = _Accounts(
     AccountRow,
     users,
     ("login",),
-    beside={"password"},
+    references={"unit": "units"},
+    beside={"password", "password_md5"},
     born={"created_ms": lambda work: work.now_ms},
 )

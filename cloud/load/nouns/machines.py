@@ -14,8 +14,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from cloud.load.columns import Fen, Id, Name, Row, Text
-from cloud.load.noun import Draft, Key, Noun, Run, TableNoun
+from cloud.accounts.store import units
+from cloud.load.columns import Fen, Id, Name, Phone, Row, Text
+from cloud.load.noun import Draft, Key, Noun, Run, TableNoun, values_of
 from cloud.load.nouns.goods import GOODS
 from cloud.machines.planogram import current_configs, put_configs
 from cloud.machines.store import lock_machines, machine_directory, machines, owners
@@ -71,6 +72,10 @@ class MachineRow(Row, frozen=True, kw_only=True):
     machine: Annotated[Id, Meta(title="设备编号", description="The machine's id, kept as it is, e.g. VI107.")]
     name: Annotated[Name, Meta(title="设备名称", description="What people call it.")]
     place: Annotated[Text, Meta(title="地址", description="Where it stands.")] = ""
+    shop: Annotated[Id | None, Meta(title="门店编号", description="The shop that it stands in.")] = None
+    number: Annotated[Text, Meta(title="设备号", description="The number on its door.")] = ""
+    keeper: Annotated[Text, Meta(title="负责人", description="Who looks after it.")] = ""
+    keeper_phone: Annotated[Phone, Meta(title="负责人电话", description="The keeper's phone.")] = ""
     drop_sensor: Annotated[bool, Meta(title="掉货检测", description="Whether it sees goods fall.")] = True
     temperature_low_tenths_c: Annotated[
         Tenths | None, Meta(title="最低温度（0.1℃）", description="Below it nothing is sold, in tenths of a degree.")
@@ -108,6 +113,12 @@ class _Machines(TableNoun[MachineRow]):
                 column, _, reason = problem.partition(": ")
                 draft.object(column.partition(".")[0], reason)
 
+        shops = [draft.after.shop for draft in drafts if draft.after.shop]
+        kinds = await values_of(run.work, units, brand, "unit", shops, "kind")
+        for draft in drafts:
+            if draft.after.shop and kinds[draft.after.shop] != "shop":
+                draft.object("shop", f"is no shop but a {kinds[draft.after.shop]}")
+
     async def write(self, run: Run, brand: str, drafts: Sequence[Draft[MachineRow]]) -> None:
         new = [draft.after.machine for draft in drafts if draft.before is None]
         await run.work.insert(machine_directory, [{"machine": machine, "tenant": brand} for machine in new])
@@ -129,6 +140,7 @@ MACHINES = _Machines(
     MachineRow,
     machines,
     ("machine",),
+    references={"shop": "units"},
     beside=set(_CONFIGURED),
     born={
         "credential_version": lambda work: 0,
@@ -219,7 +231,7 @@ async def _fill_from_goods(run: Run, brand: str, drafts: Sequence[Draft[AisleRow
         filled: dict[str, Any] = {}
         if draft.after.price_fen is None:
             filled["price_fen"] = lies.price_fen
-        if draft.after.name is None:
+        if draft.before is None and "name" not in draft.given:
             filled["name"] = lies.name
         if filled:
             draft.becomes(**filled)

@@ -1,7 +1,8 @@
-"""Members, and what their wallets held when they came: one entry of the ledger, booked once."""
+"""Members, how they sign in, and what their wallets held when they came: one entry of the ledger, booked once."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Annotated
 
@@ -9,9 +10,10 @@ import msgspec
 from msgspec import Meta
 
 from cloud.load.columns import Id, Phone, Row, Text
-from cloud.load.noun import Draft, Key, Run, TableNoun
+from cloud.load.noun import Draft, Key, Run, TableNoun, chosen, remove_rows
+from cloud.load.nouns.accounts import SECRET, Hash, Md5, settle_md5
 from cloud.members.opening import OPENING_MAX_FEN, book_openings, open_wallets, openings
-from cloud.members.store import members
+from cloud.members.store import member_sign_ins, members, sign_ins
 
 
 class MemberRow(Row, frozen=True, kw_only=True):
@@ -29,19 +31,40 @@ class MemberRow(Row, frozen=True, kw_only=True):
             description="What the wallet held when the member came, in fen. Booked once, and never changed after it.",
         ),
     ] = 0
+    sign_in_phone: Annotated[
+        Phone, Meta(title="登录手机号", description="By which the member signs in; unique in the brand.")
+    ] = ""
+    password_md5: Annotated[
+        Md5 | None,
+        Meta(title="密码MD5", description="MD5 of the password that older clients send.", extra_json_schema=SECRET),
+    ] = None
+    md5_hash: Annotated[
+        Hash | None,
+        Meta(title="MD5密码哈希", description="The stored hash of `password_md5`.", extra_json_schema=SECRET),
+    ] = None
 
 
 class _Members(TableNoun[MemberRow]):
     async def present(self, run: Run, brand: str, keys: Sequence[Key] | None) -> Iterable[MemberRow]:
         found = await super().present(run, brand, keys)
         booked = await openings(run.work, brand, None if keys is None else [key[0] for key in keys])
-        return [msgspec.structs.replace(row, opening_fen=booked.get(row.member, 0)) for row in found]
+        known: dict[str, tuple[str, str | None]] = {}
+        for here in chosen([member_sign_ins.c.member], keys):
+            known |= {row.member: (row.phone, row.md5_hash) for row in await sign_ins(run.work, brand, here)}
+        rows = []
+        for row in found:
+            phone, hashed = known.get(row.member, ("", None))
+            fen = booked.get(row.member, 0)
+            rows.append(msgspec.structs.replace(row, opening_fen=fen, sign_in_phone=phone, md5_hash=hashed))
+        return rows
 
     async def settle(self, run: Run, brand: str, drafts: Sequence[Draft[MemberRow]]) -> None:
         for draft in drafts:
             booked = 0 if draft.before is None else draft.before.opening_fen
             if booked and draft.after.opening_fen != booked:
                 draft.object("opening_fen", f"{booked} fen were booked: only a top-up or a refund moves money now")
+        await _check_phones(run, brand, drafts)
+        await asyncio.gather(*(settle_md5(run.passwords, draft) for draft in drafts if not draft.objections))
 
     async def write(self, run: Run, brand: str, drafts: Sequence[Draft[MemberRow]]) -> None:
         await super().write(run, brand, drafts)
@@ -52,6 +75,42 @@ class _Members(TableNoun[MemberRow]):
             if draft.after.opening_fen and not (draft.before and draft.before.opening_fen)
         }
         await book_openings(run.work, brand, brought)
+        await self._write_sign_ins(run, brand, drafts)
+
+    async def _write_sign_ins(self, run: Run, brand: str, drafts: Sequence[Draft[MemberRow]]) -> None:
+        moved = [d for d in drafts if d.before is None or _sign_in(d.before) != _sign_in(d.after)]
+        left = [(draft.after.member,) for draft in moved if draft.before and draft.before.sign_in_phone]
+        await remove_rows(run.work, member_sign_ins, brand, "member", left)
+        rows = [
+            {
+                "tenant": brand,
+                "phone": draft.after.sign_in_phone,
+                "member": draft.after.member,
+                "md5_hash": draft.after.md5_hash,
+                "created_ms": run.work.now_ms,
+            }
+            for draft in moved
+            if draft.after.sign_in_phone
+        ]
+        await run.work.insert(member_sign_ins, rows)
+
+
+def _sign_in(row: MemberRow) -> tuple[str, str | None]:
+    return row.sign_in_phone, row.md5_hash
+
+
+async def _check_phones(run: Run, brand: str, drafts: Sequence[Draft[MemberRow]]) -> None:
+    """A number finds one member of the brand; a password without a number opens nothing."""
+    taken: dict[str, str] = {}
+    wanted = sorted({(draft.after.sign_in_phone,) for draft in drafts if draft.after.sign_in_phone})
+    for here in chosen([member_sign_ins.c.phone], wanted):
+        taken |= {row.phone: row.member for row in await sign_ins(run.work, brand, here)}
+    for draft in drafts:
+        row = draft.after
+        if not row.sign_in_phone and (row.password_md5 or row.md5_hash):
+            draft.object("sign_in_phone", "is missing: a password needs a number to sign in by")
+        elif row.sign_in_phone and taken.setdefault(row.sign_in_phone, row.member) != row.member:
+            draft.object("sign_in_phone", f"is the number of {taken[row.sign_in_phone]!r}")
 
 
 MEMBERS = _Members(
@@ -60,6 +119,6 @@ MEMBERS = _Members(
     MemberRow,
     members,
     ("member",),
-    beside={"opening_fen"},
+    beside={"opening_fen", "sign_in_phone", "password_md5", "md5_hash"},
     born={"joined_ms": lambda work: work.now_ms},
 )

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from cloud.accounts.audit import audit_breaks
 from cloud.accounts.passwords import Passwords
-from cloud.accounts.store import add_token, audit_rows, remove_token, user_by_login, user_of_token
+from cloud.accounts.store import add_token, audit_rows, holder_of_token, remove_token, user_by_login
 from cloud.audit import ledger_drift
 from cloud.catalog.goods import goods_of
 from cloud.catalog.store import goods
@@ -251,7 +251,7 @@ async def test_a_new_password_signs_out_and_an_old_one_does_not(database: Databa
         line = f"accounts:\n- {{brand: acme, login: zhang, password: {password}}}\n"
         assert (await loaded(database, tmp_path, line)).problems == []
         async with database.work(tenant="acme") as work:
-            left = await user_of_token(work, "acme", "hash-of-a-token")
+            left = await holder_of_token(work, "acme", "hash-of-a-token", "native")
             await remove_token(work, "acme", "hash-of-a-token")
             return 0 if left is None else 1
 

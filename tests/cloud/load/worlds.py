@@ -98,9 +98,18 @@ _PURIFIER = PurifierConfig(
     plan=ServicePlan(plan="p1", mode="vending"),
 )
 
+_HASH = st.just("$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA")
+
 _SPECIAL: dict[tuple[str, str], st.SearchStrategy[Any]] = {
     ("accounts", "password"): st.none(),
-    ("accounts", "password_hash"): st.just("$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA"),
+    ("accounts", "password_md5"): st.none(),
+    ("accounts", "password_hash"): _HASH,
+    ("accounts", "md5_hash"): st.none() | _HASH,
+    ("members", "password_md5"): st.none(),
+    ("members", "md5_hash"): st.none() | _HASH,
+    ("machines", "shop"): st.none(),
+    ("units", "kind"): st.just("shop"),
+    ("units", "parent"): st.none(),
     ("accounts", "user"): _IDS,
     ("machines", "purifier"): st.none() | st.just(_PURIFIER),
     ("machines", "temperature_low_tenths_c"): st.none() | st.integers(-400, 100),
@@ -117,8 +126,15 @@ def _fits(noun: Noun[Any], row: Any, rows: dict[tuple[str, ...], Any]) -> bool:
     others = rows.values()
     if noun.name == "machines":
         return all(other.machine != row.machine for other in others)
+    if noun.name == "brands":
+        return all(other.code != row.code or row.code is None for other in others)
     if noun.name == "accounts":
-        return all(other.user != row.user or other.brand != row.brand for other in others)
+        ours = all(other.user != row.user or other.brand != row.brand for other in others)
+        return ours and all(other.phone != row.phone or not row.phone for other in others)
+    if noun.name == "members":
+        if not row.sign_in_phone:
+            return row.md5_hash is None
+        return all((other.brand, other.sign_in_phone) != (row.brand, row.sign_in_phone) for other in others)
     if noun.name == "aisles":
         place = (row.brand, row.machine, row.board, row.motor)
         return all((other.brand, other.machine, other.board, other.motor) != place for other in others)
