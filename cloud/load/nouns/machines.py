@@ -163,9 +163,9 @@ class AisleRow(Row, frozen=True, kw_only=True):
         Fen | None, Meta(title="价格（分）", description="Its price in fen; without one, that of the goods.")
     ] = None
     capacity: Annotated[int, Meta(ge=0, le=1_000, title="容量", description="How many items it holds.")]
-    name: Annotated[Text | None, Meta(title="货道名称", description="What the panel shows; else the goods' name.")] = (
-        None
-    )
+    name: Annotated[
+        Text, Meta(title="货道名称", description="What the panel shows; a new aisle without it gets the goods' name.")
+    ] = ""
     for_sale: Annotated[bool, Meta(title="在售", description="Whether it sells.")] = True
 
 
