@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench import agent_memory, dead_slaves, grant_to_run, idle_cpu, ledger_writes, settled_facts, wire_bytes
+from bench import agent_memory, dead_slaves, grant_to_run, idle_cpu, ledger_writes, lists, settled_facts, wire_bytes
 from bench.row import Line, Row
 
 ROWS: dict[str, Row[Any]] = {
@@ -26,6 +26,7 @@ ROWS: dict[str, Row[Any]] = {
         ledger_writes.ROW,
         dead_slaves.ROW,
         settled_facts.ROW,
+        lists.ROW,
         wire_bytes.ROW,
     )
 }
