@@ -112,7 +112,7 @@ async def _machines(fill: Fill, size: Size, now_ms: int) -> None:
 
 async def _sales(fill: Fill, size: Size, now_ms: int) -> None:
     # Spread evenly over the days and, with a step that shares no factor with them, over the machines.
-    placed = f"{now_ms} - (n::bigint * {DAYS * DAY_MS} / {size.orders})"
+    placed = f"{now_ms} - (n * {DAYS * DAY_MS} / {size.orders})"
     sold = {"price_fen": str(PRICE_FEN), "paid_fen": str(PRICE_FEN), "state": "'delivered'", "source": "'order'"}
     where = {"machine": f"'VI' || ((n * 7919) % {size.machines})", "aisle": f"'a' || (n % {AISLES})"}
     what = {"goods": f"'VG' || (n % {AISLES})", "member": f"'CU' || (n % {size.members})", "means": "'escrow'"}
@@ -128,7 +128,7 @@ def _insert(table: Table, count: int, columns: Mapping[str, str]) -> str:
     wanted = [column for column in table.c if column.name in given or not column.nullable]
     names = ", ".join(f'"{column.name}"' for column in wanted)
     values = ", ".join(given.get(column.name) or _empty(column) for column in wanted)
-    return f"INSERT INTO {table.name} ({names}) SELECT {values} FROM generate_series(0, {count - 1}) AS n"
+    return f"INSERT INTO {table.name} ({names}) SELECT {values} FROM generate_series(0::bigint, {count - 1}) AS n"
 
 
 def _empty(column: Column[object]) -> str:
