@@ -63,6 +63,10 @@ class Machines:
         device = self.device(machine)
         await self.hear(device.hello(), device.began())
 
+    async def greet(self) -> None:
+        """Every machine says that it is there, as it does every few minutes."""
+        await self.hear(*(device.hello() for device in self._devices.values()))
+
     async def fill(self, machine: str, aisle: str, goods: str, quantity: int) -> None:
         """A person puts goods into an empty aisle."""
         await self.report(machine, StockLoaded(aisle=aisle, goods=goods, quantity=quantity, on_hand=quantity))
