@@ -17,8 +17,10 @@ from typing import Any
 import httpx2
 from fastapi import FastAPI
 
+from cloud.accounts.codes import codes_to_read
 from cloud.app import build_app
 from cloud.database import Database
+from cloud.facades.dialect import Parts
 from cloud.machines.credentials import Credentials
 from cloud.settings import Settings
 from shared.clock import ManualClock
@@ -66,7 +68,7 @@ class Settled:
 class World:
     """A world in use."""
 
-    database: Database
+    parts: Parts
     app: FastAPI
     client: httpx2.AsyncClient
     settled: Settled
@@ -76,6 +78,11 @@ class World:
 
     def __post_init__(self) -> None:
         self._begin()
+
+    @property
+    def database(self) -> Database:
+        """Where everything is kept."""
+        return self.parts.database
 
     def _begin(self) -> None:
         self.machines = Machines(self.database, Credentials(SERVER_SECRET), self.settled.told)
@@ -96,16 +103,30 @@ class World:
         """A client of one dialect."""
         return Talk(SPEECHES[dialect], self.client, self.settled.callers[dialect], self.settled.names, self)
 
+    async def sms_codes(self) -> dict[str, str]:
+        """The codes that were sent to phones and can be used: `sms_` and the number -> code."""
+        found: dict[str, str] = {}
+        for tenant in (BRAND, RIVAL):
+            async with self.database.look(tenant=tenant) as work:
+                live = await codes_to_read(work, self.parts.codes, tenant)
+            found |= {f"sms_{code.phone}": code.code for code in live}
+        return found
+
+    async def happens(self, event: str, path: Mapping[str, str], talk: Talk) -> None:
+        """Something that the documentation presumes and has no operation for."""
+        assert event in ("paid", "earned"), event
+
 
 @asynccontextmanager
 async def open_world(
     database: Database, settled: Settled, data: Path, restore: Callable[[], Awaitable[None]]
 ) -> AsyncIterator[World]:
     """The application over a settled world."""
-    app = build_app(parts_of(database, Settings(data=data, broker_port=_NO_BROKER_PORT)))
+    parts = parts_of(database, Settings(data=data, broker_port=_NO_BROKER_PORT))
+    app = build_app(parts)
     transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=transport, base_url="http://cloud.test") as client:
-        yield World(database, app, client, settled, restore)
+        yield World(parts, app, client, settled, restore)
     await database.close()
 
 
