@@ -52,6 +52,10 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _REQUEST_ID_BYTES = 12
 # A caller mends the first few mistakes first.
 PROBLEMS_MAX = 20
+# NUL, as it comes in JSON (an escape that is not itself escaped), in forms and queries, and as it is. PostgreSQL keeps
+# no text with it, and nobody means it.
+_NUL = re.compile(rb"\x00|(?<!\\)(?:\\\\)*\\u0000")
+_NUL_QUOTED = b"%00"
 
 
 Rows = tuple[Operation, ...]
@@ -178,6 +182,7 @@ async def _read_body(request: Request, rows: Rows, dialect: Dialect) -> Request:
     """
     request.state.fields = {}
     await _whole_body(request)
+    _refuse_nul(request, await request.body())
     if all(row.body is Nothing for row in rows):
         return request
     if dialect.decode is not None:
@@ -187,6 +192,12 @@ async def _read_body(request: Request, rows: Rows, dialect: Dialect) -> Request:
     if media_type != "application/json":
         raise HTTPException(415, f"Content-Type: {media_type[:60]!r} is not application/json")
     return request
+
+
+def _refuse_nul(request: Request, body: bytes) -> None:
+    is_form = "form-urlencoded" in request.headers.get("Content-Type", "").lower()
+    if _NUL.search(body) or (is_form and _NUL_QUOTED in body) or _NUL_QUOTED in request.scope["query_string"]:
+        raise FleetError("invalid", "there is a NUL character in it, which is part of no text")
 
 
 def _with_json(request: Request, fields: dict[str, Any]) -> Request:

@@ -1,17 +1,17 @@
 """Property fuzzing of every operation from the OpenAPI document: whatever is sent, the answer is one of the dialect's.
 
-Schemathesis makes the requests (half of them as the document says, half of them against it); ids are then replaced now
-and then by real ones, because a made-up id ends at the first look-up. The application is asked in its own process.
+Schemathesis makes the requests (half of them as the document says, half of them against it). Ids are then mostly
+replaced by real ones, because a made-up id ends at the first look-up, and other values now and then by hostile ones.
+The application is asked in its own process.
 """
 
 from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import httpx2
 import schemathesis
 from fastapi import FastAPI
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -20,6 +20,8 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 from schemathesis.schemas import APIOperation
 
+from tests.contracts.hostile import VALUES
+
 # What one run of all tests has time for; `make fuzz` asks for ten times as much.
 CASES = int(os.environ.get("FUZZ_CASES", "20000"))
 # Another number makes other requests; the same one makes the same ones.
@@ -27,8 +29,8 @@ SEED = int(os.environ.get("FUZZ_SEED", "1"))
 
 # A made-up id is replaced by a real one in this share of its occurrences.
 _REAL_PERCENT = 70
-
-Send = Callable[[dict[str, Any]], Awaitable[httpx2.Response]]
+# Any other value is replaced by a hostile one in this share.
+_HOSTILE_PERCENT = 4
 
 
 def operations_of(app: FastAPI, prefix: str) -> list[APIOperation]:
@@ -87,5 +89,9 @@ def _replace(place: dict[str, Any], ids: Mapping[str, Sequence[str]], real: st.D
             for part in value:
                 if isinstance(part, dict):
                     _replace(part, ids, real)
-        elif name in ids and real.draw(st.integers(0, 99)) < _REAL_PERCENT:
-            place[name] = real.draw(st.sampled_from(list(ids[name])))
+        else:
+            chance = real.draw(st.integers(0, 99))
+            if name in ids and chance < _REAL_PERCENT:
+                place[name] = real.draw(st.sampled_from(list(ids[name])))
+            elif chance >= 100 - _HOSTILE_PERCENT:
+                place[name] = real.draw(st.sampled_from(VALUES))

@@ -23,9 +23,9 @@ from tests.contracts.world import BRAND, IDS, RIVAL, World
 SHARES = {"vending": 0.25, "iot": 0.5, "native": 0.25}
 # Who asks, in turn.
 CALLERS: dict[str, Sequence[str]] = {
-    "vending": ("keeper", "second_keeper", "brand", "nobody"),
-    "iot": ("platform", "brand", "anna", "agent", "ben", "nobody"),
-    "native": ("platform", "brand", "nobody"),
+    "vending": ("keeper", "keeper", "second_keeper", "keeper", "brand", "keeper", "nobody"),
+    "iot": ("platform", "brand", "anna", "platform", "brand", "anna", "agent", "ben", "platform", "nobody"),
+    "native": ("platform", "brand", "platform", "brand", "platform", "brand_operator", "nobody"),
 }
 PREFIXES = {"vending": "/vending", "iot": "/iot", "native": "/api/v1"}
 DATABASES = 2

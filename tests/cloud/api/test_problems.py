@@ -169,3 +169,14 @@ async def test_an_answer_that_does_not_fit_is_logged_without_its_values(
         await client.get("/api/v1/broken")
     assert "response.number" in caplog.text
     assert SECRET not in caplog.text
+
+
+async def test_a_nul_is_part_of_no_text(client: httpx2.AsyncClient, acme: Business) -> None:
+    """PostgreSQL cannot keep one, SQLite would: it is refused before either is asked."""
+    headers = bearer(acme.tokens["operator"])
+    for name in ("a\x00b", "\x00"):
+        answer = await client.post("/api/v1/machines", json={"name": name}, headers=headers)
+        check_problem(answer, 422, "invalid")
+    check_problem(await client.get("/api/v1/machines?search=%00", headers=headers), 422, "invalid")
+    spelt = await client.post("/api/v1/machines", json={"name": "the word \\u0000"}, headers=headers)
+    assert spelt.json()["name"] == "the word \\u0000"
