@@ -42,7 +42,7 @@ class PageFilter(Filter):
 
 
 class PageOf(BaseModel, Generic[T]):
-    """One page of a list. `total` counts the whole list, up to 100,000; `next` is the next page's number, null on the last one."""
+    """One page of a list. `total` counts the whole list, up to 100,000; `next` is the next page, null on the last."""
 
     items: list[T]
     total: int
