@@ -76,7 +76,7 @@ async def paid_payment(work: Work, tenant: str, purpose: str, subject: str) -> P
 
 
 async def list_payments(work: Work, tenant: str, wanted: PaymentFilter, ask: Ask) -> Page[Payment]:
-    """Payments of a tenant, newest first; sorted by created_ms, captured_ms or amount_fen on wish."""
+    """Payments of a tenant, newest first; sorted by created_ms or captured_ms on wish."""
     query = select(payments).where(payments.c.tenant == tenant)
     names = ("state", "channel", "provider", "purpose", "subject", "member")
     exact = {name: getattr(wanted, name) for name in names}
@@ -89,11 +89,7 @@ async def list_payments(work: Work, tenant: str, wanted: PaymentFilter, ask: Ask
         work,
         query,
         ask,
-        sorts={
-            "created_ms": payments.c.created_ms,
-            "captured_ms": payments.c.captured_ms,
-            "amount_fen": payments.c.amount_fen,
-        },
+        sorts={"created_ms": payments.c.created_ms, "captured_ms": payments.c.captured_ms},
         ties=(payments.c.created_ms.desc(), payments.c.payment.desc()),
         make=store.payment_from,
     )
@@ -148,7 +144,7 @@ async def payout_of(work: Work, tenant: str, payout: str) -> Payout:
 async def list_payouts(
     work: Work, tenant: str, ask: Ask, *, state: OutgoingState | None = None, account: str | None = None
 ) -> Page[Payout]:
-    """Payouts of a tenant, newest first; sorted by decided_ms or amount_fen on wish."""
+    """Payouts of a tenant, newest first; sorted by decided_ms on wish."""
     query = select(payouts).where(payouts.c.tenant == tenant)
     if state is not None:
         query = query.where(payouts.c.state == state)
@@ -158,7 +154,7 @@ async def list_payouts(
         work,
         query,
         ask,
-        sorts={"decided_ms": payouts.c.decided_ms, "amount_fen": payouts.c.amount_fen},
+        sorts={"decided_ms": payouts.c.decided_ms},
         ties=(payouts.c.decided_ms.desc(), payouts.c.payout.desc()),
         make=store.payout_from,
     )

@@ -17,8 +17,9 @@ decision until the provider says that it is gone, or that it never will be:
     done        leaving -> channel:<provider>
     refused     leaving -> account
 
-An outgoing call that nobody can get an answer to is `stuck`: its money stays in `leaving` until a person has looked and
-lets it be asked again. The provider knows our number and never pays it twice.
+An outgoing call that nobody can get an answer to is `stuck`: its money stays in `leaving` until a person has looked in
+the provider's own books, and says that it went, that it did not, or that it is to be asked again. The provider knows
+our number and never pays it twice.
 """
 
 from __future__ import annotations
@@ -76,10 +77,14 @@ OUTGOING: Mapping[tuple[OutgoingState, OutgoingEvent], OutgoingState] = {
     ("accepted", "done"): "done",
     ("accepted", "refused"): "refused",
     ("accepted", "unanswered"): "stuck",
-    # A person has looked.
+    # A person has looked: ask again, or it did go, or it did not.
     ("stuck", "retry"): "asked",
+    ("stuck", "done"): "done",
+    ("stuck", "refused"): "refused",
 }
 
+# Outgoing money that the provider is being asked for.
+BEING_ASKED: tuple[OutgoingState, ...] = ("asked", "accepted")
 # Outgoing money that lies in `leaving`.
 UNDERWAY: tuple[OutgoingState, ...] = ("asked", "accepted", "stuck")
 

@@ -14,7 +14,7 @@ from cloud.events import Event, tell
 from cloud.members.ledger import Ledger
 from cloud.outcalls import Handler, Outcall
 from cloud.payments import store
-from cloud.payments.model import UNDERWAY, Payout, next_state, set_aside, settled
+from cloud.payments.model import BEING_ASKED, Payout, next_state, set_aside, settled
 from cloud.payments.refund import REFERENCE_CHARS_MAX, TRIES_MAX
 from cloud.payments.till import Till
 from cloud.providers.payment import OutgoingReport, PayoutAsk, PayoutWay
@@ -104,6 +104,17 @@ async def retry_payout(work: Work, tenant: str, payout: str) -> Payout:
     return asked
 
 
+async def decide_payout(work: Work, tenant: str, payout: str, *, went: bool, reason: str, decided_by: str) -> Payout:
+    """Say of a stuck payout whether it went; FleetError: not_found, or conflict when it is not stuck."""
+    found = await store.find_payout(work, tenant, payout, lock=True)
+    if found is None:
+        raise FleetError("not_found", f"no payout {payout!r}", field="payout")
+    if found.state != "stuck":
+        raise FleetError("conflict", f"the payout is {found.state}: only a stuck one is decided", field="payout")
+    decision = OutgoingReport(state="done" if went else "refused", detail=f"{decided_by}: {reason}")
+    return await _apply(work, found, decision)
+
+
 def payout_handler(till: Till) -> Handler:
     """How payouts are asked of their providers."""
 
@@ -111,7 +122,7 @@ def payout_handler(till: Till) -> Handler:
         async with database.look(tenant=line.tenant) as work:
             found = await store.find_payout(work, line.tenant, line.subject)
         assert found is not None, "payouts are never deleted"
-        if found.state not in UNDERWAY:
+        if found.state not in BEING_ASKED:
             return None
         ask = PayoutAsk(
             payout=found.payout,
@@ -134,11 +145,14 @@ def payout_handler(till: Till) -> Handler:
 async def _report(work: Work, payout: str, report: OutgoingReport) -> None:
     """Write what a provider says of a payout; said twice, the second time changes nothing."""
     found = await _locked(work, payout)
-    if found.state not in ("asked", "accepted"):
-        return
+    if found.state in BEING_ASKED:
+        await _apply(work, found, report)
+
+
+async def _apply(work: Work, found: Payout, report: OutgoingReport) -> Payout:
     after = replace(
         found,
-        state=next_state(f"payout {payout}", found.state, report.state),
+        state=next_state(f"payout {found.payout}", found.state, report.state),
         transaction=report.transaction or found.transaction,
         detail=report.detail,
         parameters=json.dumps(dict(report.parameters)) if report.parameters else found.parameters,
@@ -150,11 +164,12 @@ async def _report(work: Work, payout: str, report: OutgoingReport) -> None:
         ledger.book(found.tenant, f"pay_out_{report.state}", found.payout, [move], note=report.transaction)
         await ledger.write()
         await tell(work, [_event(after)])
+    return after
 
 
 async def _stick(work: Work, payout: str, detail: str) -> None:
     found = await _locked(work, payout)
-    if found.state not in ("asked", "accepted"):
+    if found.state not in BEING_ASKED:
         return
     stuck = replace(found, state=next_state(f"payout {payout}", found.state, "unanswered"), detail=detail)
     await store.put_payout(work, stuck)

@@ -17,7 +17,7 @@ from cloud.events import Event, tell
 from cloud.members.ledger import Ledger
 from cloud.outcalls import Handler, Outcall
 from cloud.payments import store
-from cloud.payments.model import UNDERWAY, Payment, Refund, next_state, returned, set_aside, settled
+from cloud.payments.model import BEING_ASKED, Payment, Refund, next_state, returned, set_aside, settled
 from cloud.payments.till import Till
 from cloud.providers.payment import OutgoingReport, RefundAsk
 from shared.ids import mint_payment_id
@@ -109,6 +109,20 @@ async def retry_refund(work: Work, tenant: str, payment: str, refund: str) -> Re
     return asked
 
 
+async def decide_refund(
+    work: Work, till: Till, tenant: str, payment: str, refund: str, *, went: bool, reason: str, decided_by: str
+) -> Refund:
+    """Say of a stuck refund whether it went; FleetError: not_found, or conflict when it is not stuck."""
+    found = await store.find_refund(work, tenant, refund)
+    if found is None or found.payment != payment:
+        raise FleetError("not_found", f"no refund {refund!r} of payment {payment!r}", field="refund")
+    whole, stuck = await _locked(work, tenant, refund)
+    if stuck.state != "stuck":
+        raise FleetError("conflict", f"the refund is {stuck.state}: only a stuck one is decided", field="refund")
+    decision = OutgoingReport(state="done" if went else "refused", detail=f"{decided_by}: {reason}")
+    return await _apply(work, till, whole, stuck, decision)
+
+
 def refund_handler(till: Till) -> Handler:
     """How refunds are asked of their providers."""
 
@@ -118,7 +132,7 @@ def refund_handler(till: Till) -> Handler:
             assert found is not None, "refunds are never deleted"
             payment = await store.find_payment(work, line.tenant, found.payment)
             assert payment is not None, "a refund has its payment"
-        if found.state not in UNDERWAY:
+        if found.state not in BEING_ASKED:
             return None
         ask = RefundAsk(
             refund=found.refund,
@@ -140,8 +154,11 @@ def refund_handler(till: Till) -> Handler:
 async def _report(work: Work, till: Till, refund: Refund, report: OutgoingReport) -> None:
     """Write what a provider says of a refund; said twice, the second time changes nothing."""
     payment, found = await _locked(work, refund.tenant, refund.refund)
-    if found.state not in ("asked", "accepted"):
-        return
+    if found.state in BEING_ASKED and found.state != report.state:
+        await _apply(work, till, payment, found, report)
+
+
+async def _apply(work: Work, till: Till, payment: Payment, found: Refund, report: OutgoingReport) -> Refund:
     after = replace(
         found,
         state=next_state(f"refund {found.refund}", found.state, report.state),
@@ -149,8 +166,6 @@ async def _report(work: Work, till: Till, refund: Refund, report: OutgoingReport
         detail=report.detail,
         ended_ms=None if report.state == "accepted" else work.now_ms,
     )
-    if after.state == found.state:
-        return
     if report.state == "done":
         payment = returned(payment, found.amount_fen, work.now_ms)
     elif report.state == "refused":
@@ -168,12 +183,13 @@ async def _report(work: Work, till: Till, refund: Refund, report: OutgoingReport
         ledger.book(found.tenant, f"give_back_{report.state}", _subject(found), [move], note=report.transaction)
         await ledger.write()
         await tell(work, [Event(found.tenant, f"payment.refund_{report.state}", payment.payment, _told(after))])
+    return after
 
 
 async def _stick(work: Work, refund: str, detail: str) -> None:
     assert work.tenant is not None, "calls are made in their tenant"
     payment, found = await _locked(work, work.tenant, refund)
-    if found.state not in ("asked", "accepted"):
+    if found.state not in BEING_ASKED:
         return
     stuck = replace(found, state=next_state(f"refund {refund}", found.state, "unanswered"), detail=detail)
     payment = replace(payment, steps=payment.steps + 1)

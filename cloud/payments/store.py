@@ -65,6 +65,7 @@ payments = Table(
     # One transaction at a provider pays one payment.
     UniqueConstraint("tenant", "provider", "transaction"),
     Index("ix_payments_created", "tenant", "created_ms"),
+    Index("ix_payments_captured", "tenant", "captured_ms"),
     Index("ix_payments_state", "tenant", "state", "created_ms"),
     Index("ix_payments_member", "tenant", "member", "created_ms"),
     Index("ix_payments_subject", "tenant", "purpose", "subject", "created_ms"),
@@ -148,6 +149,7 @@ payment_callbacks = Table(
     Column("times", BigInteger, nullable=False),
     Column("first_ms", BigInteger, nullable=False),
     Column("last_ms", BigInteger, nullable=False),
+    Index("ix_payment_callbacks_first", "tenant", "first_ms"),
     Index("ix_payment_callbacks_verdict", "tenant", "verdict", "first_ms"),
     Index("ix_payment_callbacks_payment", "tenant", "payment"),
 )

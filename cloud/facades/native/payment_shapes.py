@@ -51,6 +51,13 @@ class PaymentRefundAsk(Wire):
     reason: Note
 
 
+class WentAsk(Wire):
+    """Whether money that nobody could get an answer about did go, by the provider's own books."""
+
+    went: bool
+    reason: Note
+
+
 class PayoutFilter(PageFilter):
     state: OutgoingState | None = None
     account: Annotated[str, Field(min_length=1, max_length=80)] | None = None

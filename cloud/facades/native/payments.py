@@ -23,6 +23,7 @@ from cloud.facades.native.payment_shapes import (
     PaymentTold,
     PayoutFilter,
     PayoutTold,
+    WentAsk,
     payout_told,
 )
 from cloud.facades.native.shapes import All, PageFilter, PageOf, all_of, page_of
@@ -56,7 +57,7 @@ async def begin_top_up(call: Call[PaymentAsk, Nothing]) -> PaymentBegun:
 
 
 async def list_payments(call: Call[Nothing, PaymentFilter]) -> PageOf[PaymentTold]:
-    """Payments, newest first; sorted by created_ms, captured_ms or amount_fen on wish."""
+    """Payments, newest first; sorted by created_ms or captured_ms on wish."""
     found = await browse.list_payments(call.work, call.tenant, call.query.wanted(), call.query.ask)
     return page_of(PaymentTold.model_validate, found)
 
@@ -100,6 +101,21 @@ async def retry_payment_refund(call: Call[Nothing, Nothing]) -> PaymentRefundTol
     return PaymentRefundTold.model_validate(asked)
 
 
+async def decide_payment_refund(call: Call[WentAsk, Nothing]) -> PaymentRefundTold:
+    """Say of a stuck refund whether it went, by the provider's own books. 409 when it is not stuck."""
+    decided = await refund.decide_refund(
+        call.work,
+        call.parts.till,
+        call.tenant,
+        call.path["payment"],
+        call.path["refund"],
+        went=call.body.went,
+        reason=call.body.reason,
+        decided_by=call.subject.login,
+    )
+    return PaymentRefundTold.model_validate(decided)
+
+
 async def settle_payment(call: Call[Nothing, Nothing]) -> PaymentTold:
     """Say that a payment at the recording provider was made. 409 when a real provider carries it."""
     settled = await capture.settle_recorded(call.work, call.parts.till, call.tenant, call.path["payment"])
@@ -113,7 +129,7 @@ async def list_callbacks(call: Call[Nothing, CallbackFilter]) -> PageOf[Callback
 
 
 async def list_payouts(call: Call[Nothing, PayoutFilter]) -> PageOf[PayoutTold]:
-    """Money paid out, newest first; sorted by decided_ms or amount_fen on wish."""
+    """Money paid out, newest first; sorted by decided_ms on wish."""
     query = call.query
     found = await browse.list_payouts(call.work, call.tenant, query.ask, state=query.state, account=query.account)
     return page_of(payout_told, found)
@@ -122,6 +138,19 @@ async def list_payouts(call: Call[Nothing, PayoutFilter]) -> PageOf[PayoutTold]:
 async def retry_payout(call: Call[Nothing, Nothing]) -> PayoutTold:
     """Have a stuck payout asked of its provider again. 409 when it is not stuck."""
     return payout_told(await payout.retry_payout(call.work, call.tenant, call.path["payout"]))
+
+
+async def decide_payout(call: Call[WentAsk, Nothing]) -> PayoutTold:
+    """Say of a stuck payout whether it went, by the provider's own books. 409 when it is not stuck."""
+    decided = await payout.decide_payout(
+        call.work,
+        call.tenant,
+        call.path["payout"],
+        went=call.body.went,
+        reason=call.body.reason,
+        decided_by=call.subject.login,
+    )
+    return payout_told(decided)
 
 
 async def list_codes(call: Call[Nothing, Nothing]) -> All[CodeTold]:
@@ -156,10 +185,18 @@ OPERATIONS = (
         changes="payment.retry_refund",
     ),
     Operation(
+        "POST",
+        "/payments/{payment}/refunds/{refund}/decision",
+        P.PAYMENTS_REFUND,
+        decide_payment_refund,
+        changes="payment.decide_refund",
+    ),
+    Operation(
         "POST", "/payments/{payment}/settlement", P.PAYMENTS_SETTLE, settle_payment, changes="payment.settle_recorded"
     ),
     Operation("GET", "/payment-callbacks", P.PAYMENTS_READ, list_callbacks),
     Operation("GET", "/payouts", P.PAYMENTS_READ, list_payouts),
     Operation("POST", "/payouts/{payout}/retry", P.PAYMENTS_REFUND, retry_payout, changes="payout.retry"),
+    Operation("POST", "/payouts/{payout}/decision", P.PAYMENTS_REFUND, decide_payout, changes="payout.decide"),
     Operation("GET", "/codes", P.CODES_READ, list_codes),
 )

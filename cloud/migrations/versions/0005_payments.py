@@ -71,6 +71,7 @@ def _payments() -> None:
         sa.UniqueConstraint("tenant", "provider", "transaction", name="uq_payments_tenant_provider_transaction"),
     )
     op.create_index("ix_payments_created", "payments", ["tenant", "created_ms"], unique=False)
+    op.create_index("ix_payments_captured", "payments", ["tenant", "captured_ms"], unique=False)
     op.create_index("ix_payments_state", "payments", ["tenant", "state", "created_ms"], unique=False)
     op.create_index("ix_payments_member", "payments", ["tenant", "member", "created_ms"], unique=False)
     op.create_index("ix_payments_subject", "payments", ["tenant", "purpose", "subject", "created_ms"], unique=False)
@@ -155,6 +156,7 @@ def _callbacks() -> None:
         sa.Column("last_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("tenant", "callback", name="pk_payment_callbacks"),
     )
+    op.create_index("ix_payment_callbacks_first", "payment_callbacks", ["tenant", "first_ms"], unique=False)
     op.create_index(
         "ix_payment_callbacks_verdict", "payment_callbacks", ["tenant", "verdict", "first_ms"], unique=False
     )

@@ -133,9 +133,11 @@ def _payments(own: Business) -> dict[str, Example]:
         "refund_payment": Example(paid, {"amount_fen": 100, "reason": "stale"}, KEY),
         # Asked and not stuck: refused by its state.
         "retry_payment_refund": Example({**paid, "refund": own.refund}, status=409),
+        "decide_payment_refund": Example({**paid, "refund": own.refund}, {"went": True, "reason": "seen"}, status=409),
         "settle_payment": Example(payment),
         "list_callbacks": Example(),
         "list_payouts": Example(),
         "retry_payout": Example({"payout": own.payout}, status=409),
+        "decide_payout": Example({"payout": own.payout}, {"went": False, "reason": "not there"}, status=409),
         "list_codes": Example(),
     }
