@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from cloud.orders import model as orders
+from cloud.payments import model as payments
 from cloud.water import model as water
 from edge_agent.pour import transitions as pour
 from edge_agent.vend import transitions as vend
@@ -16,3 +17,5 @@ def test_the_diagrams_in_the_architecture_are_the_tables() -> None:
     assert pour.diagram() in text
     assert orders.diagram() in text
     assert water.diagram() in text
+    assert payments.diagram() in text
+    assert payments.outgoing_diagram() in text
