@@ -7,7 +7,7 @@ SQLite and PostgreSQL behave alike where it matters: one Work sees its own write
 that change one row follow each other. SQLite gets there with one connection per process and BEGIN IMMEDIATE,
 PostgreSQL with row locks taken in one order everywhere:
 
-    stream -> machine -> order -> stock -> account -> event counter
+    stream -> machine -> order -> stock -> ticket numbers -> account -> event counter
 
 Where two Works collide in spite of it, PostgreSQL rolls one back and `Database.transact` runs that one again.
 

@@ -2,44 +2,108 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from collections import Counter
+from dataclasses import dataclass
 
+from sqlalchemy import ColumnElement, exists, func, or_, select
+
+from cloud.accounts.model import Reach
 from cloud.database import Work
 from cloud.errors import FleetError
-from cloud.paging import Ask, Page, page
-from cloud.tickets.model import Ticket, TicketState
-from cloud.tickets.store import tickets
+from cloud.machines.store import machines
+from cloud.paging import PAGE_SIZE_MAX, Ask, Page, page
+from cloud.tickets import store
+from cloud.tickets.model import Step, Ticket, TicketKind, TicketState
+from cloud.tickets.store import SHOWN, tickets
 
-_SHOWN = [tickets.c[name] for name in Ticket.__dataclass_fields__]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketFilter:
+    """Which tickets; None does not restrict. `sent`: whether somebody was ever dispatched. `states`: any of them.
+
+    `shop` is the shop its machine stands in; `search` is found in the machine's name and number and in the assignee.
+    """
+
+    states: tuple[TicketState, ...] | None = None
+    kind: TicketKind | None = None
+    code: str | None = None
+    machine: str | None = None
+    member: str | None = None
+    assignee: str | None = None
+    assignee_user: str | None = None
+    subject: str | None = None
+    priority: int | None = None
+    sent: bool | None = None
+    shop: str | None = None
+    search: str | None = None
 
 
-async def list_tickets(
-    work: Work,
-    tenant: str,
-    ask: Ask,
-    *,
-    state: TicketState | None = None,
-    machine: str | None = None,
-    assignee: str | None = None,
-    subject: str | None = None,
-) -> Page[Ticket]:
-    """Tickets of a tenant, newest first; sorted by opened_ms, machine or code on wish."""
-    query = select(*_SHOWN).where(tickets.c.tenant == tenant)
-    wanted = {"state": state, "machine": machine, "assignee": assignee, "subject": subject}
-    query = query.where(*(tickets.c[name] == value for name, value in wanted.items() if value is not None))
+@dataclass(frozen=True, slots=True)
+class TicketCounts:
+    """How many tickets there are, in all and by state and kind."""
+
+    total: int
+    by_state: dict[TicketState, int]
+    by_kind: dict[TicketKind, int]
+
+
+async def list_tickets(work: Work, reach: Reach, wanted: TicketFilter, ask: Ask) -> Page[Ticket]:
+    """Tickets within reach, newest first; sorted by opened_ms, appointed_ms, priority, state, kind, machine or code."""
+    sorts = ("opened_ms", "appointed_ms", "closed_ms", "priority", "state", "kind", "machine", "code", "ticket")
     return await page(
         work,
-        query,
+        select(*SHOWN).where(store.seen(reach), *_conditions(wanted)),
         ask,
-        sorts={"opened_ms": tickets.c.opened_ms, "machine": tickets.c.machine, "code": tickets.c.code},
+        sorts={name: tickets.c[name] for name in sorts},
         ties=(tickets.c.opened_ms.desc(), tickets.c.ticket),
         make=lambda row: Ticket(**row._mapping),
     )
 
 
-async def ticket_of(work: Work, tenant: str, ticket: str) -> Ticket:
-    """One ticket; FleetError not_found when the tenant has none of this id."""
-    row = await work.row(select(*_SHOWN).where(tickets.c.tenant == tenant, tickets.c.ticket == ticket))
-    if row is None:
+async def count_tickets(work: Work, reach: Reach) -> TicketCounts:
+    """The tickets within reach, counted."""
+    query = select(tickets.c.state, tickets.c.kind, func.count().label("number")).where(store.seen(reach))
+    by_state: Counter[TicketState] = Counter()
+    by_kind: Counter[TicketKind] = Counter()
+    for row in await work.rows(query.group_by(tickets.c.state, tickets.c.kind)):
+        by_state[row.state] += row.number
+        by_kind[row.kind] += row.number
+    return TicketCounts(by_state.total(), dict(by_state), dict(by_kind))
+
+
+async def ticket_of(work: Work, reach: Reach, tenant: str, ticket: str) -> Ticket:
+    """One ticket; FleetError not_found when there is none of this id within reach."""
+    found = await store.find_ticket(work, reach, tenant, ticket)
+    if found is None:
         raise FleetError("not_found", f"there is no ticket {ticket!r}", field="ticket")
-    return Ticket(**row._mapping)
+    return found
+
+
+async def tickets_about(work: Work, tenant: str, subject: str) -> list[Ticket]:
+    """The tickets about one order or lease, newest first."""
+    here = tickets.c.tenant == tenant, tickets.c.subject == subject
+    rows = await work.rows(select(*SHOWN).where(*here).order_by(tickets.c.opened_ms.desc()).limit(PAGE_SIZE_MAX))
+    return [Ticket(**row._mapping) for row in rows]
+
+
+async def history_of(work: Work, tenant: str, ticket: str) -> list[Step]:
+    """The steps of a ticket, from its beginning."""
+    return await store.steps_of(work, tenant, ticket)
+
+
+def _conditions(wanted: TicketFilter) -> list[ColumnElement[bool]]:
+    exact = ("kind", "code", "machine", "member", "assignee", "assignee_user", "subject", "priority")
+    conditions = [tickets.c[name] == getattr(wanted, name) for name in exact if getattr(wanted, name) is not None]
+    if wanted.states is not None:
+        conditions.append(tickets.c.state.in_(wanted.states))
+    if wanted.sent is not None:
+        conditions.append(tickets.c.dispatched_ms.is_not(None) if wanted.sent else tickets.c.dispatched_ms.is_(None))
+    its_machine = exists().where(machines.c.tenant == tickets.c.tenant, machines.c.machine == tickets.c.machine)
+    if wanted.shop is not None:
+        conditions.append(its_machine.where(machines.c.shop == wanted.shop))
+    if wanted.search is not None:
+        names = (machines.c.machine, machines.c.name, machines.c.number)
+        fits = [func.lower(column).contains(wanted.search.lower(), autoescape=True) for column in names]
+        named = func.lower(tickets.c.assignee).contains(wanted.search.lower(), autoescape=True)
+        conditions.append(or_(named, its_machine.where(or_(*fits))))
+    return conditions

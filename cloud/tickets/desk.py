@@ -1,17 +1,22 @@
-"""Where tickets are opened and closed: by conditions, in bulk, and by people, one at a time."""
+"""Where conditions open and close tickets, in bulk: what one unit of work heard costs a few statements.
+
+Most of what is said is no news: a shelf that is low is low with every sale. So it is first asked which conditions have
+their ticket already, and only what is new gets a number, a history and, where the brand has it so, a handler.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
 
 from cloud.database import Work
-from cloud.errors import FleetError
-from cloud.tickets import store
-from cloud.tickets.model import Condition, Ticket, advance
-from shared.ids import mint_order_id
+from cloud.serials import next_serials
+from cloud.tickets import dispatching, store
+from cloud.tickets.model import Condition, Step, Ticket, kind_of
 
-# Who closes a ticket when its condition is over.
+# Who opens a ticket when a condition does, and closes it when it is over.
 SYSTEM = "system"
+# What stands before the number of a ticket, and the name under which the numbers are counted.
+PREFIX = "FD"
 
 
 class TicketDesk:
@@ -19,25 +24,12 @@ class TicketDesk:
 
     def __init__(self, work: Work) -> None:
         self._work = work
-        self._said: dict[Condition, Ticket | None] = {}
+        # What to do about it and the order it is about; None: it is over.
+        self._said: dict[Condition, tuple[str, str] | None] = {}
 
     def open(self, condition: Condition, detail: str, *, subject: str = "") -> None:
         """There is a job to do; when its ticket is open already, that one stays as it is."""
-        self._said[condition] = Ticket(
-            tenant=condition.tenant,
-            ticket=mint_ticket_id(),
-            machine=condition.machine,
-            code=condition.code,
-            scope=condition.scope,
-            state="open",
-            detail=detail,
-            subject=subject,
-            assignee=None,
-            opened_ms=self._work.now_ms,
-            closed_ms=None,
-            closed_by=None,
-            resolution=None,
-        )
+        self._said[condition] = (detail, subject)
 
     def clear(self, condition: Condition) -> None:
         """The condition is over: its ticket, if there is one, is done."""
@@ -45,35 +37,55 @@ class TicketDesk:
 
     async def write(self) -> None:
         """Write what was said."""
-        over = [condition for condition, ticket in self._said.items() if ticket is None]
-        await store.close_conditions(self._work, over, SYSTEM, "the condition is over")
-        opened = [(ticket, condition) for condition, ticket in self._said.items() if ticket is not None]
-        await store.open_tickets(self._work, opened)
+        over = [condition for condition, said in self._said.items() if said is None]
+        steps = await store.close_conditions(self._work, over, SYSTEM, "the condition is over")
+        wanted = {condition: said for condition, said in self._said.items() if said is not None}
+        steps += await self._open(wanted) if wanted else []
+        await store.add_steps(self._work, steps)
+
+    async def _open(self, wanted: Mapping[Condition, tuple[str, str]]) -> list[Step]:
+        known = await store.open_already(self._work, wanted)
+        news = [condition for condition in wanted if (condition.tenant, condition.open_key) not in known]
+        numbers = {
+            tenant: iter(await mint_tickets(self._work, tenant, sum(what.tenant == tenant for what in news)))
+            for tenant in sorted({what.tenant for what in news})
+        }
+        tickets = [
+            Ticket(
+                tenant=what.tenant,
+                ticket=next(numbers[what.tenant]),
+                kind=kind_of(what.code),
+                machine=what.machine,
+                code=what.code,
+                scope=what.scope,
+                state="created",
+                detail=wanted[what][0],
+                subject=wanted[what][1],
+                opened_ms=self._work.now_ms,
+                opened_by=SYSTEM,
+                steps=1,
+            )
+            for what in news
+        ]
+        return await open_all(self._work, list(zip(tickets, news, strict=True)))
 
 
-def mint_ticket_id() -> str:
-    """A new ticket id: as random as an order's."""
-    return "t" + mint_order_id()[1:]
+async def mint_tickets(work: Work, tenant: str, count: int) -> list[str]:
+    """The ids of the next `count` tickets: FD1, FD2 ... in the order in which they are opened."""
+    return [f"{PREFIX}{number}" for number in await next_serials(work, tenant, PREFIX, count)]
 
 
-async def assign(work: Work, tenant: str, ticket: str, assignee: str) -> Ticket:
-    """Give a ticket to somebody; FleetError: not_found, or conflict when it is closed."""
-    found = await _ticket(work, tenant, ticket)
-    changed = replace(found, state=advance(found, "assign"), assignee=assignee)
-    await store.put_ticket(work, changed)
-    return changed
-
-
-async def close(work: Work, tenant: str, ticket: str, by: str, resolution: str) -> Ticket:
-    """Say that a job is done, and how; FleetError: not_found, or conflict when it is closed."""
-    found = await _ticket(work, tenant, ticket)
-    changed = replace(found, state=advance(found, "close"), closed_ms=work.now_ms, closed_by=by, resolution=resolution)
-    await store.put_ticket(work, changed)
-    return changed
-
-
-async def _ticket(work: Work, tenant: str, ticket: str) -> Ticket:
-    found = await store.find_ticket(work, tenant, ticket)
-    if found is None:
-        raise FleetError("not_found", f"no ticket {ticket!r}", field="ticket")
-    return found
+async def open_all(work: Work, wanted: list[tuple[Ticket, Condition]]) -> list[Step]:
+    """Write tickets whose condition has none, with a handler where the brand has it so; answers their first steps."""
+    sent = await dispatching.sent(work, [ticket for ticket, _ in wanted])
+    ready = [(ticket, what) for ticket, (_, what) in zip(sent, wanted, strict=True)]
+    new = await store.open_tickets(work, ready)
+    opened = [ticket for ticket, _ in ready if (ticket.tenant, ticket.ticket) in new]
+    steps = [
+        Step(one.tenant, one.ticket, 1, work.now_ms, "open", "created", one.opened_by, one.detail) for one in opened
+    ]
+    return steps + [
+        Step(one.tenant, one.ticket, 2, work.now_ms, "dispatch", "dispatched", SYSTEM, one.assignee or "")
+        for one in opened
+        if one.state == "dispatched"
+    ]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from cloud.orders import model as orders
 from cloud.payments import model as payments
+from cloud.tickets import model as tickets
 from cloud.water import model as water
 from edge_agent.pour import transitions as pour
 from edge_agent.vend import transitions as vend
@@ -19,3 +20,4 @@ def test_the_diagrams_in_the_architecture_are_the_tables() -> None:
     assert water.diagram() in text
     assert payments.diagram() in text
     assert payments.outgoing_diagram() in text
+    assert tickets.diagram() in text

@@ -26,7 +26,7 @@ from cloud.orders.place import PlaceOrder, cancel, place
 from cloud.orders.refund import refund
 from cloud.orders.review import decide
 from cloud.paging import PAGE_SIZE_MAX
-from cloud.tickets.browse import list_tickets
+from cloud.tickets.browse import tickets_about
 
 
 async def place_order(call: Call[OrderAsk, Nothing]) -> OrderTold:
@@ -61,7 +61,7 @@ async def order_detail(call: Call[Nothing, Nothing]) -> OrderStory:
     facts = await facts_of_order(work, tenant, order.order)
     postings = (await list_postings(work, tenant, everything, subject=order.order)).items
     refunds = await browse.refunds_of(work, tenant, order.order)
-    tickets = (await list_tickets(work, tenant, everything, subject=order.order)).items
+    tickets = await tickets_about(work, tenant, order.order)
     return OrderStory(
         order=OrderTold.model_validate(order),
         timeline=timeline_of(order, facts, refunds, tickets),

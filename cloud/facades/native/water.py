@@ -28,7 +28,7 @@ from cloud.machines.planogram import current_config
 from cloud.machines.register import machine_of
 from cloud.members.browse import list_postings
 from cloud.paging import PAGE_SIZE_MAX
-from cloud.tickets.browse import list_tickets
+from cloud.tickets.browse import tickets_about
 from cloud.water import browse
 from cloud.water.condition import condition_of
 from cloud.water.place import PlacePour, place_pour
@@ -135,7 +135,7 @@ async def pour_detail(call: Call[Nothing, Nothing]) -> PourStory:
     everything = PageFilter(page_size=PAGE_SIZE_MAX).ask
     facts = await facts_of_order(work, tenant, pour.order)
     postings = (await list_postings(work, tenant, everything, subject=pour.order)).items
-    tickets = (await list_tickets(work, tenant, everything, subject=pour.order)).items
+    tickets = await tickets_about(work, tenant, pour.order)
     return PourStory(
         pour=PourTold.model_validate(pour),
         timeline=timeline_of(pour, facts, tickets),

@@ -91,14 +91,28 @@ def examples(own: Business) -> dict[str, Example]:
             "list_unclaimed": Example(),
             "quarantine_detail": Example({"item": own.item}),
             "replay_quarantined": Example({"item": own.item}, status=409),
-            "list_tickets": Example(),
-            "ticket_detail": Example({"ticket": own.ticket}),
-            "assign_ticket": Example({"ticket": own.ticket}, {"assignee": "tom"}),
-            "close_ticket": Example({"ticket": own.ticket}, {"resolution": "spiral cleared"}),
         }
+        | _tickets(own)
         | _water(own)
         | _payments(own)
     )
+
+
+def _tickets(own: Business) -> dict[str, Example]:
+    ticket = {"ticket": own.ticket}
+    return {
+        "list_tickets": Example(),
+        "ticket_detail": Example(ticket),
+        "ticket_history": Example(ticket),
+        "create_ticket": Example(body={"kind": "maintenance", "detail": "new filters", "machine": own.machine}),
+        "approve_ticket": Example(ticket, {"granted": True}),
+        "remind_ticket": Example(ticket),
+        "note_ticket": Example(ticket, {"text": "a part is on order"}),
+        # Nobody was sent yet: refused by its state.
+        "give_up_ticket": Example(ticket, {"resolution": "no key"}, status=409),
+        "assign_ticket": Example(ticket, {"assignee": "tom"}),
+        "close_ticket": Example(ticket, {"resolution": "spiral cleared"}),
+    }
 
 
 def _water(own: Business) -> dict[str, Example]:

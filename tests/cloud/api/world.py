@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from zlib import crc32
 
 from cloud.accounts import store
 from cloud.accounts.codes import Codes
-from cloud.accounts.model import ROLES, Role, Tenant, User, mint_token, token_hash
+from cloud.accounts.model import ROLES, Reach, Role, Tenant, User, mint_token, token_hash
 from cloud.accounts.passwords import Passwords, pepper_of
 from cloud.catalog.goods import add_goods
 from cloud.database import Database, Work
@@ -27,11 +28,12 @@ from cloud.payments.capture import settle_recorded
 from cloud.payments.payout import NewPayout, pay_out
 from cloud.payments.refund import refund
 from cloud.payments.request import open_top_up
+from cloud.serials import skip_to
 from cloud.settings import Settings
 from cloud.stock.model import Balance
 from cloud.stock.store import put_balances
-from cloud.tickets.browse import list_tickets
-from cloud.tickets.desk import TicketDesk
+from cloud.tickets.browse import TicketFilter, list_tickets
+from cloud.tickets.desk import PREFIX, TicketDesk
 from cloud.tickets.model import Condition
 from cloud.watch import Watch
 from cloud.water.model import Pour
@@ -140,12 +142,14 @@ async def _fill(work: Work, tenant: str) -> tuple[Order, str]:
     await top_up(work, tenant, member, 10_000, "opening-balance")
     wanted = PlaceOrder(tenant=tenant, member=member, machine=machine, aisle="a1", idempotency_key="the-first-order")
     order = await place(work, wanted)
+    # Tenants count alike; these are to be told apart.
+    await skip_to(work, tenant, PREFIX, crc32(tenant.encode()))
     desk = TicketDesk(work)
     desk.open(Condition(tenant, machine, "jam", "a1"), "the spiral is stuck")
     await desk.write()
     kept = Quarantined(tenant, f"q-{tenant}", up(MachineId(machine), "fact"), machine, None, None, "not JSON", b"\xff{")
     await add_quarantined(work, [kept])
-    ticket = (await list_tickets(work, tenant, Ask(), machine=machine)).items[0]
+    ticket = (await list_tickets(work, Reach(tenant), TicketFilter(machine=machine), Ask())).items[0]
     return order, ticket.ticket
 
 

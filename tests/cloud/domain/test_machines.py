@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from cloud.accounts.model import Reach
 from cloud.catalog.goods import add_goods, change_goods, check_saleable
 from cloud.database import Database, Work
 from cloud.downlink import downlink, repeat_after_ms
@@ -19,7 +20,7 @@ from cloud.machines.register import claim, register, revoke
 from cloud.machines.store import commands
 from cloud.reports import AisleAccount, days_to_empty, machine_account, sales_by_hour
 from cloud.settings import load, server_secret
-from cloud.tickets.desk import assign, close
+from cloud.tickets.handle import dispatch, finish
 from cloud.tickets.store import tickets
 from shared.clock import ManualClock
 from shared.ids import MachineId
@@ -132,14 +133,14 @@ async def test_a_ticket_is_assigned_closed_once_and_opens_again(database: Databa
 
     ticket = await newest()
     async with database.work(tenant=TENANT) as work:
-        assert (await assign(work, TENANT, ticket, "li")).state == "assigned"
-        assert (await close(work, TENANT, ticket, "li", "fan cleaned")).resolution == "fan cleaned"
+        assert (await dispatch(work, Reach(TENANT), TENANT, ticket, "wang", name="li")).state == "dispatched"
+        assert (await finish(work, Reach(TENANT), TENANT, ticket, "li", "fan cleaned")).resolution == "fan cleaned"
     with pytest.raises(IllegalEvent):
         async with database.work(tenant=TENANT) as work:
-            await assign(work, TENANT, ticket, "li")
+            await dispatch(work, Reach(TENANT), TENANT, ticket, "wang", name="li")
     with pytest.raises(FleetError, match="no ticket"):
         async with database.work(tenant="t2") as work:
-            await close(work, "t2", ticket, "li", "")
+            await finish(work, Reach("t2"), "t2", ticket, "li", "")
     await say(database, device.fact(fault))
     assert await newest() != ticket
 

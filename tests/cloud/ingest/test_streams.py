@@ -381,7 +381,7 @@ async def test_faults_and_their_tickets_come_and_go(database: Database) -> None:
     await say(database, device.fact(FaultChanged(**jam, active=False)))
     async with database.look(tenant=TENANT) as work:
         (row,) = await work.rows(select(tickets).where(tickets.c.code == "door_open_long"))
-        assert (row.state, row.closed_by, row.open_key) == ("closed", "system", None)
+        assert (row.state, row.closed_by, row.open_key) == ("finished", "system", None)
         assert [fault.active for fault in await work.rows(select(faults))] == [False]
 
 

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from cloud.accounts.model import Reach
 from cloud.database import Database
 from cloud.ingest.apply import APPLY
 from cloud.ingest.replay import replay
@@ -18,7 +19,7 @@ from cloud.machines.pricing import put_prices
 from cloud.machines.register import claim, revoke
 from cloud.paging import Ask
 from cloud.reports import WaterAccount, sales_by_hour, water_by_plan
-from cloud.tickets.desk import close
+from cloud.tickets.handle import finish
 from cloud.tickets.store import tickets
 from cloud.water.browse import list_calibrations, list_filter_changes, list_visits
 from cloud.water.condition import PurifierCondition, condition_of
@@ -238,7 +239,7 @@ async def test_a_job_that_somebody_closed_opens_again_with_the_next_leak(databas
     await say(database, device.fact(WaterLeaked(leaked_ml=80)))
     async with database.work(tenant=TENANT) as work:
         ticket = await work.scalar(tickets.select().with_only_columns(tickets.c.ticket))
-        await close(work, TENANT, ticket, "wang", "new hose")
+        await finish(work, Reach(TENANT), TENANT, ticket, "wang", "new hose")
     assert await open_jobs(database) == set()
     await say(database, device.fact(WaterLeaked(leaked_ml=80)))
     assert await open_jobs(database) == {("water_leak", "machine")}
