@@ -59,7 +59,7 @@ async def _settle(database: Database, clock: ManualClock) -> Settled:
         callers = await _sign_everybody_in(work)
     machines = Machines(database, CREDENTIALS, {})
     for machine, aisles in STOCK.items():
-        async with database.work(tenant=RIVAL if machine == "VI901" else BRAND) as work:
+        async with database.work(tenant=RIVAL if machine in _RIVALS else BRAND) as work:
             await claim(work, CREDENTIALS, work.tenant or "", machine)
         await machines.boot(machine)
         for aisle, (goods, quantity) in aisles.items():
@@ -128,7 +128,11 @@ STOCK: dict[str, dict[str, tuple[str, int]]] = {
     "VI453": {"AI90": ("VG35", 2)},
     "VI210": {"AI95": ("VG9", 4), "AI96": ("VG22", 0)},
     "VI901": {"AI901": ("VG901", 3)},
+    "CHLU01234567AAAA": {},
+    "CHLU01234567BBBB": {},
+    "RIVL01234567AAAA": {},
 }
+_RIVALS = ("VI901", "RIVL01234567AAAA")
 PRICE_FEN = 300
 
 

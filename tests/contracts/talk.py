@@ -242,7 +242,7 @@ class IotSpeech:
         if operation.rows is not None:
             assert body["data"] == body[operation.rows], body
             assert body["total"] >= len(body["data"]), body
-            return {operation.rows: body["data"]}
+            return {operation.rows: body["data"], "total": body["total"]}
         return {
             **(body["data"] if isinstance(body["data"], dict) else {}),
             **{name: body[name] for name in operation.adds},
@@ -250,7 +250,7 @@ class IotSpeech:
 
     def shape(self, operation: Documented) -> Any:
         if operation.rows is not None:
-            return {operation.rows: [operation.told]}
+            return {operation.rows: [operation.told], "total": "count"}
         return {**(operation.told or {}), **operation.adds}  # type: ignore[dict-item]
 
 
