@@ -182,7 +182,7 @@ class Operation:
 
 
 # What can go wrong on the HTTP side alone, beside the kinds of a FleetError.
-HttpKind = Literal["malformed", "method_not_allowed", "too_large", "unsupported_media", "internal"]
+HttpKind = Literal["malformed", "method_not_allowed", "not_acceptable", "too_large", "unsupported_media", "internal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +212,8 @@ class Dialect:
     # The shape in which what an operation tells is sent, and what it tells put into it. None: as it is told.
     envelope: Callable[[Operation], Any] | None = None
     enclose: Callable[[Operation, Any], Any] | None = None
+    # Refuses a request by its headers alone, before anything else is looked at. None: nothing is refused so.
+    admit: Callable[[Request], None] | None = None
     # Whether the platform's own people see all tenants here; elsewhere they are people of their own tenant.
     spans_tenants: bool = False
     # How OpenAPI declares the errors of an operation.

@@ -151,6 +151,8 @@ async def _answer(
 ) -> Response:
     request_id: str = request.state.request_id
     try:
+        if dialect.admit is not None:
+            dialect.admit(request)
         request = await _read_body(request, rows, dialect)
         operation = request.state.operation = _chosen(rows, request.state.fields)
         token = dialect.token_of(request)
@@ -397,6 +399,7 @@ _HTTP_KINDS: dict[int, Kind | HttpKind] = {
     404: "not_found",
     405: "method_not_allowed",
     413: "too_large",
+    406: "not_acceptable",
     415: "unsupported_media",
 }
 

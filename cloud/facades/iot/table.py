@@ -5,13 +5,14 @@ from __future__ import annotations
 from cloud.facades.dialect import Dialect
 from cloud.facades.fields import decoded
 from cloud.facades.iot import sessions
-from cloud.facades.iot.wire import SCHEME, declared, enclose, envelope, tell, token_of
+from cloud.facades.iot.wire import SCHEME, admit, declared, enclose, envelope, tell, token_of
 
 IOT = Dialect(
     name="iot",
     prefix="/iot",
     operations=(*sessions.OPERATIONS,),
     token_of=token_of,
+    admit=admit,
     tell=tell,
     decode=decoded,
     envelope=envelope,

@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
 from starlette.exceptions import HTTPException
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -33,6 +34,7 @@ STATUSES: dict[Kind | HttpKind, int] = {
     "forbidden": 403,
     "not_found": 404,
     "method_not_allowed": 405,
+    "not_acceptable": 406,
     "conflict": 400,
     "gone": 410,
     "too_large": 413,
@@ -182,6 +184,17 @@ def declared(operation: Operation) -> dict[int | str, dict[str, Any]]:
     """Every error an operation can answer, for OpenAPI."""
     statuses = sorted({status for status in STATUSES.values() if status != 405})
     return {status: {"description": "a failure: message says why", "model": Failure} for status in statuses}
+
+
+# What a media range that includes JSON may be.
+_JSON_RANGES = {"application/json", "application/*", "*/*", ""}
+
+
+def admit(request: Request) -> None:
+    """HTTPException 406 for a GET that accepts no JSON: the documentation names the status, and there is nothing else."""
+    ranges = [one.partition(";")[0].strip().lower() for one in request.headers.get("Accept", "").split(",")]
+    if request.method == "GET" and not _JSON_RANGES.intersection(ranges):
+        raise HTTPException(406, "answers are application/json and nothing else")
 
 
 def token_of(request: Request) -> str | None:

@@ -22,6 +22,7 @@ PROBLEMS: dict[Kind | HttpKind, tuple[int, str]] = {
     "conflict": (409, "In conflict with the present state"),
     "gone": (410, "No longer there"),
     "too_large": (413, "The request is too large"),
+    "not_acceptable": (406, "No answer of the kinds that are accepted"),
     "unsupported_media": (415, "Not a media type that is understood here"),
     "invalid": (422, "A value is not as expected"),
     "too_many": (429, "Too many requests"),

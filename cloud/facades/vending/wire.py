@@ -29,6 +29,7 @@ CODES: dict[Kind | HttpKind, int] = {
     "forbidden": 403,
     "not_found": 404,
     "method_not_allowed": 405,
+    "not_acceptable": 406,
     "conflict": 409,
     "gone": 410,
     "too_large": 413,
