@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Collection
 
 from cloud.accounts import store
 from cloud.database import Work
 from cloud.errors import FleetError
 
+NO_LETTERS = "XXXX"
 _CODE = re.compile(r"[A-Z]{4}")
 _LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"  # no I and O: read as 1 and 0
 # With 24^4 codes a free one is found at once; a platform with a third of a million brands has other worries.
@@ -27,9 +29,15 @@ async def brand_code(work: Work, tenant: str) -> str:
     raise FleetError("unavailable", "no free brand code was found")
 
 
+async def brand_letters(work: Work, tenants: Collection[str]) -> dict[str, str]:
+    """The four letters of brands as numbers show them; one that has none yet shows as `NO_LETTERS`."""
+    known = await store.codes_of(work, tenants)
+    return {tenant: known.get(tenant, NO_LETTERS) for tenant in tenants}
+
+
 async def choose_brand_code(work: Work, tenant: str, code: str) -> None:
     """Give a tenant the four letters it wishes; FleetError: invalid, conflict when it has others or they are taken."""
-    if _CODE.fullmatch(code) is None:
+    if _CODE.fullmatch(code) is None or code == NO_LETTERS:
         raise FleetError("invalid", f"{code[:20]!r} is not four capital letters", field="code")
     if not await store.put_brand_code(work, tenant, code):
         raise FleetError("conflict", f"the code {code!r} is taken, or the brand has another one", field="code")

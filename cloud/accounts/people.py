@@ -46,6 +46,14 @@ async def first_administrator(database: Database, passwords: Passwords) -> NewUs
     return await database.transact(make)
 
 
+async def tenant_named(work: Work, tenant: str) -> Tenant:
+    """One tenant; FleetError not_found."""
+    found = await store.find_tenant(work, tenant)
+    if found is None:
+        raise FleetError("not_found", f"there is no brand {tenant[:48]!r}", field="tenant")
+    return found
+
+
 async def reset_password(database: Database, passwords: Passwords, *, tenant: str, login: str) -> NewUser:
     """Give a user a new one-time password and sign him out everywhere: for who has the server's console."""
     password = mint_password()

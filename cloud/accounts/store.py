@@ -200,6 +200,12 @@ async def code_of(work: Work, tenant: str) -> str | None:
     return found
 
 
+async def codes_of(work: Work, tenants: Collection[str]) -> dict[str, str]:
+    """The four letters of those tenants that have some."""
+    rows = await work.rows(select(brand_codes).where(brand_codes.c.tenant.in_(sorted(tenants))))
+    return {row.tenant: row.code for row in rows}
+
+
 async def tenant_of_code(work: Work, code: str) -> str | None:
     """The tenant with these four letters."""
     found: str | None = await work.scalar(select(brand_codes.c.tenant).where(brand_codes.c.code == code))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, get_args
 
-from sqlalchemy import ColumnElement, exists, func, or_, select
+from sqlalchemy import ColumnElement, case, exists, func, or_, select
 
 from cloud.accounts.model import Reach
 from cloud.database import Work
@@ -13,7 +15,7 @@ from cloud.errors import FleetError
 from cloud.machines.store import machines
 from cloud.paging import PAGE_SIZE_MAX, Ask, Page, page
 from cloud.tickets import store
-from cloud.tickets.model import Step, Ticket, TicketKind, TicketState
+from cloud.tickets.model import KINDS, Step, Ticket, TicketKind, TicketState
 from cloud.tickets.store import SHOWN, tickets
 
 
@@ -47,14 +49,25 @@ class TicketCounts:
     by_kind: dict[TicketKind, int]
 
 
+_SORTS: Mapping[str, ColumnElement[Any]] = {
+    **{
+        name: tickets.c[name]
+        for name in ("opened_ms", "appointed_ms", "closed_ms", "priority", "machine", "member", "code", "subject")
+    },
+    "ticket": tickets.c.ticket,
+    "tenant": tickets.c.tenant,
+    "state": case({state: place for place, state in enumerate(get_args(TicketState))}, value=tickets.c.state),
+    "kind": case({kind: place for place, kind in enumerate(KINDS)}, value=tickets.c.kind),
+}
+
+
 async def list_tickets(work: Work, reach: Reach, wanted: TicketFilter, ask: Ask) -> Page[Ticket]:
-    """Tickets within reach, newest first; sorted by opened_ms, appointed_ms, priority, state, kind, machine or code."""
-    sorts = ("opened_ms", "appointed_ms", "closed_ms", "priority", "state", "kind", "machine", "code", "ticket")
+    """Tickets within reach, newest first; sorted by any of `_SORTS`, states and kinds in the order of their tables."""
     return await page(
         work,
         select(*SHOWN).where(store.seen(reach), *_conditions(wanted)),
         ask,
-        sorts={name: tickets.c[name] for name in sorts},
+        sorts=_SORTS,
         ties=(tickets.c.opened_ms.desc(), tickets.c.ticket),
         make=lambda row: Ticket(**row._mapping),
     )

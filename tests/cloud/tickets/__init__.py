@@ -1,0 +1,1 @@
+"""Tests of tickets: their table, their life, who is sent."""
