@@ -16,7 +16,6 @@ from typing import Annotated, Any, ClassVar, Literal
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
 from starlette.exceptions import HTTPException
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -191,7 +190,7 @@ _JSON_RANGES = {"application/json", "application/*", "*/*", ""}
 
 
 def admit(request: Request) -> None:
-    """HTTPException 406 for a GET that accepts no JSON: the documentation names the status, and there is nothing else."""
+    """HTTPException 406 for a GET that accepts no JSON: there is nothing else, and the documentation names it."""
     ranges = [one.partition(";")[0].strip().lower() for one in request.headers.get("Accept", "").split(",")]
     if request.method == "GET" and not _JSON_RANGES.intersection(ranges):
         raise HTTPException(406, "answers are application/json and nothing else")
