@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
 
 from cloud.accounts import store
 from cloud.database import Work
 from cloud.errors import FleetError
+from cloud.serials import next_serial
 
 NO_LETTERS = "XXXX"
 _CODE = re.compile(r"[A-Z]{4}")
 _LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"  # no I and O: read as 1 and 0
 # With 24^4 codes a free one is found at once; a platform with a third of a million brands has other worries.
 _TRIES = 20
+# Numbers bear the day of those who read them.
+_CHINA = timedelta(hours=8)
 
 
 async def brand_code(work: Work, tenant: str) -> str:
@@ -50,3 +54,14 @@ async def tenant_of_number(work: Work, number: str) -> str | None:
         if _CODE.fullmatch(code) and (found := await store.tenant_of_code(work, code)) is not None:
             return found
     return None
+
+
+async def brand_number(work: Work, tenant: str, kind: str) -> str:
+    """A new number without a day: the brand's letters and 16 hexadecimal digits that count up, for users, products."""
+    return f"{await brand_code(work, tenant)}{await next_serial(work, tenant, kind):016X}"
+
+
+async def dated_number(work: Work, tenant: str, kind: str) -> str:
+    """A new number with its day in China: YYYYMMDD, the brand's letters and 12 digits that count up."""
+    day = datetime.fromtimestamp(work.now_ms // 1000, UTC) + _CHINA
+    return f"{day:%Y%m%d}{await brand_code(work, tenant)}{await next_serial(work, tenant, kind):012d}"
