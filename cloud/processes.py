@@ -35,10 +35,12 @@ from cloud.machines.credentials import Credentials
 from cloud.migrations import is_current
 from cloud.orders import expire
 from cloud.providers.broker_file import BrokerFile
+from cloud.purchases import expire as purchase_expire
+from cloud.rentals import expire as rental_expire
 from cloud.settings import Settings, server_secret
 from cloud.watch import Watch
 from cloud.water import expire as water_expire
-from cloud.wiring import handlers, open_till
+from cloud.wiring import deadlines_of, handlers, open_till
 from shared import mqtt
 from shared.clock import Clock, SystemClock
 
@@ -138,6 +140,8 @@ class Process:
             yield "calls out", self._outcalls
             yield "deadlines", self._deadlines
             yield "pour deadlines", self._pour_deadlines
+            yield "purchase deadlines", self._purchase_deadlines
+            yield "rental ends", self._rental_ends
             yield "tidying", self._tidy
             yield "audit", self._audit
 
@@ -153,13 +157,19 @@ class Process:
             await downlink.run(self._database, link)
 
     async def _outcalls(self) -> None:
-        await outcalls.run(self._database, handlers(self._till, self._codes))
+        await outcalls.run(self._database, handlers(self._till, self._codes, self._credentials))
 
     async def _deadlines(self) -> None:
         await expire.run(self._database, self._write_off_policy())
 
     async def _pour_deadlines(self) -> None:
         await water_expire.run(self._database, self._write_off_policy())
+
+    async def _purchase_deadlines(self) -> None:
+        await purchase_expire.run(self._database, deadlines_of(self._settings))
+
+    async def _rental_ends(self) -> None:
+        await rental_expire.run(self._database, self._settings.rental_grace_ms)
 
     def _write_off_policy(self) -> expire.WriteOffPolicy | None:
         after_ms, cap_fen = self._settings.write_off_after_ms, self._settings.write_off_cap_fen

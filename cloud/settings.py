@@ -39,6 +39,15 @@ class Settings:
     write_off_after_ms: int = 0
     # The most that may be written off per machine and day.
     write_off_cap_fen: int = 2_000
+    # How long an ordered product waits for its money, how long after dispatch it counts as received, and how long it
+    # can then still be sent back: a day, 15 days, a week, as in the large shops.
+    purchase_pay_ms: int = 24 * 3_600_000
+    purchase_confirm_ms: int = 15 * 24 * 3_600_000
+    purchase_finish_ms: int = 7 * 24 * 3_600_000
+    # How long after the end of a rental somebody is sent to fetch the machine.
+    rental_grace_ms: int = 7 * 24 * 3_600_000
+    # Whether visitors without an account may look at products.
+    shop_open: bool = True
 
     @property
     def url(self) -> str:

@@ -8,7 +8,7 @@ from sqlalchemy import func, or_, select
 
 from cloud.database import Work
 from cloud.members.model import Member
-from cloud.members.store import ledger_accounts, ledger_entries, ledger_postings, members
+from cloud.members.store import balance_of, ledger_accounts, ledger_entries, ledger_postings, members
 from cloud.paging import Ask, Page, page
 
 
@@ -52,6 +52,25 @@ async def list_members(work: Work, tenant: str, ask: Ask, *, search: str | None 
         ties=(members.c.member,),
         make=lambda row: Member(**row._mapping),
     )
+
+
+async def referrers_of(work: Work, tenant: str, member: str, levels: int) -> list[str]:
+    """Who recommended a member, who recommended that one, and so on, `levels` up; nobody stands there twice."""
+    if "referrer" not in members.c:
+        return []
+    chain = [member]
+    while len(chain) <= levels:
+        here = (members.c.tenant == tenant) & (members.c.member == chain[-1])
+        above = await work.scalar(select(members.c["referrer"]).where(here))
+        if above is None or above in chain:
+            break
+        chain.append(above)
+    return chain[1:]
+
+
+async def account_balance(work: Work, tenant: str, account: str) -> int:
+    """What an account holds, in fen; 0 when nothing was ever posted to it."""
+    return await balance_of(work, tenant, account)
 
 
 async def list_accounts(work: Work, tenant: str, ask: Ask, *, kind: str | None = None) -> Page[AccountSeen]:

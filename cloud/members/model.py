@@ -11,6 +11,8 @@ that does not balance. The balance of an account is what was posted to it less w
     shrinkage           negative: losses that the company bears
     channel:<provider>  negative: what a payment provider holds for the company: captured less what went back or out
     advances:<subject>  paid through a provider for a thing that is not delivered yet; never below 0
+    deposits:<subject>  left with the company as a security, given back at the end; never below 0
+    commission:<member> earned by recommending and not paid out yet; never below 0
     leaving             on its way back to a payer or out to a payee; never below 0, and equal to the sum of the
                         refunds and payouts that are underway
 """
@@ -26,7 +28,7 @@ FUNDING = "funding"
 LEAVING = "leaving"
 
 # The accounts that must cover what leaves them, and their floor in fen.
-_FLOORS = {"wallet": 0, "escrow": 0, "advances": 0, "leaving": 0}
+_FLOORS = {"wallet": 0, "escrow": 0, "advances": 0, "deposits": 0, "commission": 0, "leaving": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,16 @@ def channel(provider: str) -> str:
 def advances(subject: str) -> str:
     """The account of what was paid for one thing that is not delivered yet."""
     return f"advances:{subject}"
+
+
+def deposits(subject: str) -> str:
+    """The account of the security left for one thing."""
+    return f"deposits:{subject}"
+
+
+def commission(member: str) -> str:
+    """The account of what a member has earned by recommending."""
+    return f"commission:{member}"
 
 
 def kind_of(account: str) -> str:

@@ -12,6 +12,7 @@ from cloud.accounts.model import Tenant
 from cloud.audit import ledger_drift
 from cloud.database import Database, Work
 from cloud.errors import FleetError
+from cloud.machines.credentials import Credentials
 from cloud.members.ledger import Ledger
 from cloud.members.model import advances
 from cloud.members.wallet import join
@@ -183,7 +184,7 @@ class Counter:
 
     async def make_calls(self) -> int:
         """Make the calls out that are due now."""
-        return await make_due(self.database, handlers(self.till, CODES))
+        return await make_due(self.database, handlers(self.till, CODES, Credentials(bytes(range(32)))))
 
     async def drift(self) -> int:
         async with self.database.look(tenant=TENANT) as work:

@@ -62,7 +62,7 @@ async def cloud(database: Database, clock: ManualClock, tmp_path: Path) -> Async
     async with serving(house.handle) as address, httpx2.AsyncClient(transport=transport, base_url="http://x") as client:
         opened = Cloud(database, own, client, house)
         opened.use_wechat = lambda: write_providers(tmp_path / "providers", "acme", wechat=address)
-        opened.calls = lambda: make_due(database, handlers(parts.till, parts.codes))
+        opened.calls = lambda: make_due(database, handlers(parts.till, parts.codes, parts.credentials))
         yield opened
     await parts.till.providers.close()
 

@@ -1,0 +1,1 @@
+"""Commission: what members earn by recommending, three levels deep."""

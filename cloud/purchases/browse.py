@@ -1,0 +1,44 @@
+"""Looking at purchases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, case, select
+
+from cloud.accounts.model import Reach
+from cloud.accounts.reach import within
+from cloud.database import Work
+from cloud.errors import FleetError
+from cloud.paging import Ask, Page, page
+from cloud.purchases.model import STATES, Purchase
+from cloud.purchases.store import purchase_from, purchases
+
+_SORTS: dict[str, ColumnElement[Any]] = {
+    **{name: purchases.c[name] for name in ("state", "kind", "purchase", "member", "created_ms", "ended_ms", "memo")},
+    # The state's place in the chain.
+    "place": case({state: place for place, state in enumerate(STATES)}, value=purchases.c.state),
+    "amount_fen": purchases.c.goods_fen + purchases.c.freight_fen + purchases.c.install_fen + purchases.c.deposit_fen,
+}
+
+
+def _seen(reach: Reach) -> ColumnElement[bool]:
+    return within(reach, tenant=purchases.c.tenant, unit=purchases.c.unit, member=purchases.c.member)
+
+
+async def list_purchases(work: Work, reach: Reach, ask: Ask) -> Page[Purchase]:
+    """Purchases within reach, newest first."""
+    query = select(purchases).where(_seen(reach), purchases.c.deleted_ms.is_(None))
+    newest = (purchases.c.created_ms.desc(), purchases.c.purchase.desc())
+    return await page(work, query, ask, sorts=_SORTS, ties=newest, make=purchase_from)
+
+
+async def purchase_seen(work: Work, reach: Reach, purchase: str) -> Purchase:
+    """One purchase within reach; FleetError not_found, or gone when it was deleted."""
+    row = await work.row(select(purchases).where(_seen(reach), purchases.c.purchase == purchase))
+    if row is None:
+        raise FleetError("not_found", f"no order {purchase!r}", field="order")
+    found = purchase_from(row)
+    if found.deleted_ms is not None:
+        raise FleetError("gone", f"the order {purchase!r} was deleted", field="order")
+    return found

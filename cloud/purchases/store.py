@@ -1,0 +1,103 @@
+"""SQL of purchases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Index,
+    Row,
+    Table,
+    Text,
+    UniqueConstraint,
+    and_,
+    func,
+    select,
+)
+
+from cloud.database import Work, metadata, row_of, tenant_column
+from cloud.purchases.model import Delivery, Line, Purchase, Receiver
+
+purchases = Table(
+    "purchases",
+    metadata,
+    tenant_column(),
+    Column("purchase", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("member", Text, nullable=False),
+    Column("unit", Text),
+    # JSON: copies of that day, read and written with the purchase and never searched.
+    Column("lines", Text, nullable=False),
+    Column("goods_fen", BigInteger, nullable=False),
+    Column("freight_fen", BigInteger, nullable=False),
+    Column("install_fen", BigInteger, nullable=False),
+    Column("deposit_fen", BigInteger, nullable=False),
+    Column("receiver", Text, nullable=False),
+    Column("delivery", Text, nullable=False),
+    Column("memo", Text, nullable=False),
+    Column("rental", Text),
+    Column("due_ms", BigInteger),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("paid_ms", BigInteger),
+    Column("received_ms", BigInteger),
+    Column("return_ms", BigInteger),
+    Column("ended_ms", BigInteger),
+    # The payment whose money it is; one payment pays for one purchase.
+    Column("payment", Text),
+    Column("pay_channel", Text, nullable=False),
+    Column("transaction", Text, nullable=False),
+    Column("repaid_fen", BigInteger, nullable=False),
+    Column("deleted_ms", BigInteger),
+    UniqueConstraint("tenant", "payment"),
+    CheckConstraint("goods_fen >= 0 AND freight_fen >= 0 AND install_fen >= 0 AND deposit_fen >= 0", name="amounts"),
+    CheckConstraint(
+        "repaid_fen >= 0 AND repaid_fen <= goods_fen + freight_fen + install_fen + deposit_fen", name="repaid"
+    ),
+    Index("ix_purchases_created", "tenant", "created_ms", "purchase"),
+    Index("ix_purchases_member", "tenant", "member", "created_ms", "purchase"),
+    Index("ix_purchases_state", "tenant", "state", "created_ms", "purchase"),
+    Index("ix_purchases_unit", "tenant", "unit", "created_ms", "purchase"),
+    Index("ix_purchases_due", "due_ms"),
+    # The platform's people know a number and not whose it is.
+    Index("ix_purchases_purchase", "purchase"),
+)
+
+_JSON: dict[str, Any] = {"lines": tuple[Line, ...], "receiver": Receiver, "delivery": Delivery}
+
+
+def purchase_from(row: Row[Any]) -> Purchase:
+    """A row as the purchase it holds."""
+    values = dict(row._mapping)
+    parsed = {name: msgspec.json.decode(values[name], type=kind) for name, kind in _JSON.items()}
+    return Purchase(**{**values, **parsed})
+
+
+async def find_purchase(work: Work, tenant: str, purchase: str, *, lock: bool = False) -> Purchase | None:
+    """One purchase, also a deleted one."""
+    query = select(purchases).where(and_(purchases.c.tenant == tenant, purchases.c.purchase == purchase))
+    row = await work.row(query.with_for_update() if lock else query)
+    return None if row is None else purchase_from(row)
+
+
+async def put_purchase(work: Work, purchase: Purchase) -> None:
+    """Insert or replace a purchase."""
+    values = row_of(purchase)
+    parts = {name: msgspec.json.encode(values[name]).decode() for name in _JSON}
+    await work.put(purchases, [{**values, **parts}])
+
+
+async def count_unpaid(work: Work, tenant: str, member: str) -> int:
+    """How many purchases of a member wait for their money."""
+    here = and_(purchases.c.tenant == tenant, purchases.c.member == member, purchases.c.state == "obligation")
+    return int(await work.scalar(select(func.count()).select_from(purchases).where(here)) or 0)
+
+
+async def lock_due(work: Work, limit: int) -> list[Purchase]:
+    """Purchases to which time does something now, locked; those that others have locked are left to them."""
+    due = select(purchases).where(purchases.c.due_ms <= work.now_ms).order_by(purchases.c.due_ms).limit(limit)
+    return [purchase_from(row) for row in await work.rows(due.with_for_update(skip_locked=True))]
