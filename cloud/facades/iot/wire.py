@@ -23,6 +23,7 @@ from cloud.accounts.model import STAFF, Allowed, Level, Permission
 from cloud.errors import Kind
 from cloud.facades.dialect import HttpKind, Lenient, Operation, Trouble
 from cloud.paging import OFFSET_MAX, Ask
+from shared.quantities import fen_from_yuan
 
 SCHEME = HTTPBearer(auto_error=False, description="The token that POST /iot/login answered.")
 
@@ -230,7 +231,26 @@ def same_id(field: str, sent: str, path: str) -> None:
         raise HTTPException(400, f"{field}: {sent[:60]!r} is not {path!r}, of which the path speaks")
 
 
-def yuan(fen: int) -> float:
+# The most that one price may be: a million yuan.
+PRICE_MAX_FEN = 100_000_000
+
+
+def _fen(value: Any) -> Any:
+    """Yuan as they are sent, a number or its text, in fen; ValueError for parts of a fen."""
+    if isinstance(value, bool):
+        raise ValueError("an amount is a number")
+    return fen_from_yuan(str(value)) if isinstance(value, int | float | str) else value
+
+
+# An amount asked, sent in yuan and held in fen.
+Yuan = Annotated[int, BeforeValidator(_fen, json_schema_input_type=float), Field(ge=0, le=PRICE_MAX_FEN)]
+
+
+# An amount told: whole ones without a point, as the documentation writes them.
+Money = int | float
+
+
+def yuan(fen: int) -> Money:
     """An amount as a JSON number. The division is exact: the value printed has at most two decimals."""
     amount = Decimal(fen) / 100
     return int(amount) if amount == amount.to_integral_value() else float(amount)
