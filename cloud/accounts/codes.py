@@ -107,7 +107,7 @@ async def send_code(
     before = await store.find_code(work, tenant, purpose, phone, lock=True)
     if before is not None and work.now_ms < before.sent_ms + CODE_GAP_MS:
         raise _too_many("a code was sent just now", before.sent_ms + CODE_GAP_MS - work.now_ms)
-    await store.remove_code_budgets_before(work, tenant, work.now_ms - 2 * DAY_MS)
+    await store.remove_old_codes(work, tenant, work.now_ms - 2 * DAY_MS)
     for bucket, period, most in (
         (f"phone-hour/{phone}", HOUR_MS, CODES_PER_PHONE_HOUR),
         (f"phone-day/{phone}", DAY_MS, CODES_PER_PHONE_DAY),

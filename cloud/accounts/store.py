@@ -538,11 +538,12 @@ async def count_code(work: Work, tenant: str, bucket: str, period_ms: int) -> in
     return int(await work.scalar(upsert.returning(code_budgets.c.sent)))
 
 
-async def remove_code_budgets_before(work: Work, tenant: str, period_ms: int) -> None:
-    """Forget the counts of old periods."""
-    await work.execute(
-        delete(code_budgets).where(code_budgets.c.tenant == tenant, code_budgets.c.period_ms < period_ms)
-    )
+async def remove_old_codes(work: Work, tenant: str, before_ms: int) -> None:
+    """Forget the codes and the counts of old periods: numbers of people are not kept longer than they serve."""
+    old_codes = delete(phone_codes).where(phone_codes.c.tenant == tenant, phone_codes.c.expires_ms < before_ms)
+    old_counts = delete(code_budgets).where(code_budgets.c.tenant == tenant, code_budgets.c.period_ms < before_ms)
+    await work.execute(old_codes)
+    await work.execute(old_counts)
 
 
 def _code(tenant: str, purpose: str, phone: str) -> ColumnElement[bool]:

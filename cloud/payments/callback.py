@@ -26,7 +26,7 @@ log = logging.getLogger("cloud.payments")
 # A provider's callback has one or two kB.
 BODY_CHARS_KEPT = 8_000
 # Anybody can send what nobody signed. Enough of it is kept to see what is going on; the rest of a day is only counted.
-UNBELIEVED_PER_DAY_MAX = 1_000
+UNBELIEVED_PER_DAY_MAX = 200
 DAY_MS = 24 * 3_600_000
 
 

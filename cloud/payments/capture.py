@@ -54,7 +54,7 @@ async def close_payment(work: Work, payment: Payment, reason: str) -> Payment:
 async def settle_recorded(work: Work, till: Till, tenant: str, payment: str) -> Payment:
     """Say that a payment at the recording provider was made.
 
-    FleetError: not_found, or conflict when a real provider carries it or it was refused its time.
+    FleetError: not_found, or conflict when a real provider carries it or its time is over.
     """
     found = await store.find_payment(work, tenant, payment, lock=True)
     if found is None:

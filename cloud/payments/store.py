@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     and_,
+    case,
     func,
     select,
 )
@@ -327,16 +328,20 @@ async def leaving_fen(work: Work, tenant: str) -> int:
 
 async def sums_that_differ(work: Work, tenant: str) -> int:
     """How many payments say of their refunds something else than the refunds themselves."""
-    here = and_(payment_refunds.c.tenant == tenant, payment_refunds.c.payment == payments.c.payment)
-    done = select(func.coalesce(func.sum(payment_refunds.c.amount_fen), 0)).where(
-        here, payment_refunds.c.state == "done"
+    told = select(payments.c.payment, payments.c.refunded_fen.label("done"), payments.c.refunding_fen.label("underway"))
+    told = told.where(payments.c.tenant == tenant, payments.c.refunded_fen + payments.c.refunding_fen > 0)
+    amount, state = payment_refunds.c.amount_fen, payment_refunds.c.state
+    found = select(
+        payment_refunds.c.payment,
+        -func.sum(case((state == "done", amount), else_=0)),
+        -func.sum(case((state.in_(UNDERWAY), amount), else_=0)),
     )
-    underway = select(func.coalesce(func.sum(payment_refunds.c.amount_fen), 0)).where(
-        here, payment_refunds.c.state.in_(UNDERWAY)
+    found = found.where(payment_refunds.c.tenant == tenant).group_by(payment_refunds.c.payment)
+    both = told.union_all(found).subquery()
+    wrong = (
+        select(both.c.payment)
+        .group_by(both.c.payment)
+        .having((func.sum(both.c.done) != 0) | (func.sum(both.c.underway) != 0))
+        .subquery()
     )
-    wrong = (payments.c.refunded_fen != done.scalar_subquery()) | (
-        payments.c.refunding_fen != underway.scalar_subquery()
-    )
-    return int(
-        await work.scalar(select(func.count()).where(payments.c.tenant == tenant, payments.c.captured_fen > 0, wrong))
-    )
+    return int(await work.scalar(select(func.count()).select_from(wrong)))

@@ -153,6 +153,17 @@ async def test_a_phone_an_address_and_a_tenant_have_budgets(database: Database, 
     await send(database, phone="13900018888", address="10.0.2.1")
 
 
+async def test_numbers_are_forgotten(database: Database, clock: ManualClock) -> None:
+    await send(database)
+    clock.advance(3 * 24 * 3_600_000)
+    await send(database, phone="13900001235")
+    async with database.look(tenant=TENANT) as work:
+        phones = await work.rows(text("SELECT phone FROM phone_codes"))
+        buckets = await work.rows(text("SELECT bucket FROM code_budgets"))
+    assert [row.phone for row in phones] == ["13900001235"]
+    assert not any(PHONE in row.bucket for row in buckets)
+
+
 @pytest.mark.parametrize("phone", ["", "12345", "1390000123a", "1" * 21, "139 0000 1234", "１３９００００１２３４"])
 async def test_a_number_is_a_number(phone: str, database: Database) -> None:
     with pytest.raises(FleetError, match="6 to 20 digits"):

@@ -342,3 +342,27 @@ async def test_the_recording_provider_is_settled_by_saying_so(counter: Counter) 
     with pytest.raises(FleetError, match="only tonglian can say"):
         await counter.database.transact(other, tenant=TENANT)
     assert await counter.drift() == 0
+
+
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "UPDATE payments SET refunded_fen = refunded_fen + 1",
+        "UPDATE payments SET refunding_fen = 0",
+        "UPDATE payment_refunds SET amount_fen = amount_fen + 1",
+        "DELETE FROM payment_refunds",
+        "UPDATE payment_refunds SET state = 'done'",
+        "UPDATE payments SET provider = 'other'",
+        "UPDATE ledger_accounts SET balance_fen = balance_fen + 1 WHERE kind = 'channel'",
+        "UPDATE ledger_accounts SET balance_fen = balance_fen - 1 WHERE kind = 'leaving'",
+    ],
+)
+async def test_the_audit_finds_what_does_not_fit(tampering: str, counter: Counter) -> None:
+    payment = await paid_top_up(counter)
+    await give_back(counter, payment.payment, 300, "r1")
+    await counter.make_calls()
+    await give_back(counter, payment.payment, 200, "r2")
+    assert await counter.drift() == 0
+    async with counter.database.work(tenant=TENANT) as work:
+        await work.execute(text(tampering))
+    assert await counter.drift() > 0
