@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -67,6 +68,13 @@ async def test_a_code_is_right_once(database: Database) -> None:
     assert await use(database, code) == "done"
     with pytest.raises(FleetError, match="wrong, was used, or is too old"):
         await use(database, code)
+
+
+async def test_used_twice_at_the_same_time_it_is_right_once(database: Database) -> None:
+    await send(database)
+    code = await read(database)
+    ended = await asyncio.gather(*(use(database, code) for _ in range(4)), return_exceptions=True)
+    assert sorted(str(one)[:4] for one in ended) == ["code", "code", "code", "done"]
 
 
 async def test_it_proves_one_phone_for_one_purpose(database: Database) -> None:

@@ -14,11 +14,12 @@ from cloud.errors import FleetError
 from cloud.members.audit import balances_of
 from cloud.members.store import balance_of
 from cloud.members.wallet import wallet_balance
+from cloud.outcalls import Outcall
 from cloud.payments.browse import callbacks_of, paid_payment, refunds_of, steps_of
 from cloud.payments.callback import take_callback
 from cloud.payments.capture import settle_recorded
 from cloud.payments.model import Payment, Refund
-from cloud.payments.refund import refund, retry_refund
+from cloud.payments.refund import REFUND, refund, refund_handler, retry_refund
 from cloud.payments.request import OPEN_MS
 from cloud.providers.payment import OutgoingReport, PaymentReport
 from shared.clock import ManualClock
@@ -262,6 +263,18 @@ async def test_a_provider_that_answers_late_is_asked_again(counter: Counter, clo
     assert (await counter.seen(payment.payment)).state == "refunded"
     clock.advance(HOUR_MS)
     assert await counter.make_calls() == 0
+    assert await counter.drift() == 0
+
+
+async def test_a_provider_that_is_asked_twice_at_once_has_one_effect(counter: Counter) -> None:
+    """A lease that ran out, or a second worker: both ask, both are answered, and the books take it once."""
+    payment = await paid_top_up(counter)
+    given = await give_back(counter, payment.payment, 400)
+    line = Outcall(TENANT, REFUND, given.refund, 1)
+    call = refund_handler(counter.till).call
+    assert await asyncio.gather(*(call(counter.database, line) for _ in range(3))) == [None, None, None]
+    assert counter.bank.moved == {given.refund: 400}
+    assert (await counter.seen(payment.payment)).refunded_fen == 400
     assert await counter.drift() == 0
 
 
