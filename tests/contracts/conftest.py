@@ -46,16 +46,16 @@ def settled_sqlite(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFacto
     """A settled world in a SQLite file, ready to be copied."""
     file = tmp_path_factory.mktemp("world") / "world.db"
     shutil.copy(migrated_sqlite, file)
-    return file, asyncio.run(settle(f"sqlite+aiosqlite:///{file}"))
+    return file, asyncio.run(settle(f"sqlite+aiosqlite:///{file}", file.parent))
 
 
 @pytest.fixture(scope="session")
-def settled_postgres(postgres: PostgresServer) -> Settled:
+def settled_postgres(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Settled:
     """A settled world in a PostgreSQL database that knows how to go back to it."""
 
     async def make() -> Settled:
         url = await postgres.create(_WORLD, template="template_fleet")
-        settled = await settle(url)
+        settled = await settle(url, tmp_path_factory.mktemp("world"))
         await postgres.admin(_KEEP, database=_WORLD)
         return settled
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from cloud.accounts import store as accounts
 from cloud.accounts.model import ROLES, Role, User, mint_token, token_hash
 from cloud.accounts.passwords import Passwords, pepper_of
@@ -15,9 +17,9 @@ from cloud.orders.place import PlaceOrder, place
 from shared.clock import ManualClock
 from tests.cloud.api.world import SERVER_SECRET
 from tests.cloud.conftest import NOON_MS
-from tests.contracts.contract import HERE
+from tests.contracts.contract import HERE, contract
 from tests.contracts.machines import Machines
-from tests.contracts.world import BRAND, NAMES, PLATFORM, RIVAL, Settled
+from tests.contracts.world import BRAND, NAMES, PLATFORM, RIVAL, Settled, open_world
 
 CREDENTIALS = Credentials(SERVER_SECRET)
 _MINUTE_MS = 60_000
@@ -41,17 +43,17 @@ CUSTOMERS = {
 }
 
 
-async def settle(url: str) -> Settled:
-    """Make the world in a migrated database and put it to rest."""
+async def settle(url: str, folder: Path) -> Settled:
+    """Make the world in a migrated database and put it to rest; `folder` is where the application keeps its files."""
     clock = ManualClock(wall_ms=NOON_MS - _DAY_MS - _HOUR_MS)
     database = Database.open(url, clock=clock)
     try:
-        return await _settle(database, clock)
+        return await _settle(database, clock, folder)
     finally:
         await database.close()
 
 
-async def _settle(database: Database, clock: ManualClock) -> Settled:
+async def _settle(database: Database, clock: ManualClock, folder: Path) -> Settled:
     passwords = Passwords(pepper_of(SERVER_SECRET))
     outcome = await load(database, CREDENTIALS, passwords, read_book(HERE / "world.yaml"))
     assert outcome.written, outcome.problems
@@ -65,7 +67,23 @@ async def _settle(database: Database, clock: ManualClock) -> Settled:
         for aisle, (goods, quantity) in aisles.items():
             await machines.fill(machine, aisle, goods, quantity)
     await _sell(database, machines, clock)
+    await _offer(database, Settled(NAMES, callers, {}, NOON_MS), folder)
     return Settled(NAMES, callers, machines.told, NOON_MS)
+
+
+async def _offer(database: Database, settled: Settled, folder: Path) -> None:
+    """What the brands sell and rent out, offered as they would do it themselves; and anna's purifier is hers."""
+
+    async def nothing() -> None:
+        """Nobody goes back from here."""
+
+    documented = contract("iot")
+    product = next(case for case in documented["AC-02"].cases if case.name == "as documented").send
+    async with open_world(database, settled, folder, nothing) as world:
+        talk = world.talk("iot")
+        for number in ("0123456789", "0123456788", "0123456787"):
+            await talk.do("AC-02", send={**product, "prod_id": number})
+        await talk.do("AC-02", by="rival", send={**product, "prod_id": "0123456009"})
 
 
 async def _sign_everybody_in(work: Work) -> dict[str, dict[str, dict[str, str]]]:

@@ -19,9 +19,12 @@ from fastapi import FastAPI
 
 from cloud.accounts.codes import codes_to_read
 from cloud.app import build_app
-from cloud.database import Database
+from cloud.database import Database, Work
 from cloud.facades.dialect import Parts
 from cloud.machines.credentials import Credentials
+from cloud.payments.browse import payments_for
+from cloud.payments.capture import settle_recorded
+from cloud.purchases.prepay import PURCHASE
 from cloud.settings import Settings
 from shared.clock import ManualClock
 from tests.cloud.api.world import SERVER_SECRET, parts_of
@@ -114,7 +117,25 @@ class World:
 
     async def happens(self, event: str, path: Mapping[str, str], talk: Talk) -> None:
         """Something that the documentation presumes and has no operation for."""
-        assert event in ("paid", "earned"), event
+        match event:
+            case "paid":
+                await self._pay(path["OID"])
+            case "earned":
+                await self._earn(talk)
+            case _:
+                raise AssertionError(f"nothing is known of {event!r}")
+
+    async def _pay(self, order: str) -> None:
+        """The customer pays what was begun last, and the provider says so."""
+
+        async def capture(work: Work) -> None:
+            *_, payment = await payments_for(work, BRAND, PURCHASE, order)
+            await settle_recorded(work, self.parts.till, BRAND, payment.payment)
+
+        await self.database.transact(capture, tenant=BRAND)
+
+    async def _earn(self, talk: Talk) -> None:
+        """Somebody whom ben recommended buys, and keeps what he bought until nobody can send it back."""
 
 
 @asynccontextmanager
