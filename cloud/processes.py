@@ -25,6 +25,7 @@ from cloud import downlink, events, metrics, outcalls
 from cloud.accounts.codes import Codes
 from cloud.accounts.passwords import Passwords, pepper_of
 from cloud.accounts.people import all_tenants, first_administrator
+from cloud.accounts.vault import Vault
 from cloud.app import build_app
 from cloud.audit import ledger_drift
 from cloud.database import Database
@@ -89,6 +90,7 @@ class Process:
         secret = server_secret(settings.data)
         self._credentials = Credentials(secret)
         self._codes = Codes(secret)
+        self._vault = Vault(secret)
         self._till = open_till(settings, self._clock)
         self._watch = Watch(self._database)
         machines_file = settings.broker_machines_file
@@ -198,6 +200,7 @@ class Process:
             watch=self._watch,
             till=self._till,
             codes=self._codes,
+            vault=self._vault,
             credentials_changed=self._broker_file.changed if self._broker_file else lambda: None,
         )
         server = _Server(_server_config(build_app(parts)))

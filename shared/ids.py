@@ -92,3 +92,8 @@ def mint_user_id() -> str:
 def mint_payment_id() -> str:
     """A new id for money that moves through a provider, in, back or out: letters and digits, as all of them ask."""
     return _mint("p")
+
+
+def mint_brand_id() -> str:
+    """A new id of a brand, for those opened without one of the caller's choice."""
+    return _mint("b")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, get_args
 
@@ -209,6 +209,58 @@ class Tenant:
     tenant: str
     name: str
     created_ms: int
+
+
+BrandState = Literal["disabled", "inactive", "active"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brand:
+    """What is known of a tenant as a brand; one that nobody described has the defaults.
+
+    `owner` is the user in whose name the brand signs in. `mp_*` is its WeChat official account, `mch_*` its merchant
+    account; the secrets are sealed (`cloud.accounts.vault`). `options` is a JSON object of the brand's settings.
+    """
+
+    tenant: str
+    owner: str | None = None
+    state: BrandState = "active"
+    kind: int = 0
+    short_name: str = ""
+    logo: str = ""
+    domain: str = ""
+    contact: str = ""
+    phone: str = ""
+    wechat: str = ""
+    email: str = ""
+    area: str = ""
+    address: str = ""
+    remark: str = ""
+    reserved: str = ""
+    mp_gid: str = ""
+    mp_appid: str = ""
+    mch_gid: str = ""
+    mch_appid: str = ""
+    mp_secret_sealed: str = field(default="", repr=False)
+    mch_secret_sealed: str = field(default="", repr=False)
+    options: str = "{}"
+    closed_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signing:
+    """One contract that was signed with a brand. Times in ms, None where it does not say."""
+
+    tenant: str
+    signing: str
+    title: str = ""
+    contract: str = ""
+    signed_ms: int | None = None
+    begins_ms: int | None = None
+    ends_ms: int | None = None
+    amount_fen: int = 0
+    remark: str = ""
+    created_ms: int = 0
 
 
 def mint_token(tenant: str) -> str:

@@ -45,6 +45,17 @@ async def sees_unit(work: Work, reach: Reach, tenant: str, unit: str | None) -> 
     return found is not None and found.path.startswith(reach.path)
 
 
+def unseen(reach: Reach, what: str, field: str) -> FleetError:
+    """How something is refused that was looked for within `reach` and not found there.
+
+    Who sees a whole tenant is told that it does not exist; who sees only a part of one, or only his own things, is told
+    that it is not his, whether or not it exists. A number of another brand is known by its letters alone.
+    """
+    if reach.path or reach.member is not None:
+        return FleetError("forbidden", f"{what} is not within your reach", field=field)
+    return FleetError("not_found", f"there is no {what}", field=field)
+
+
 async def unit_within(work: Work, reach: Reach, tenant: str, unit: str) -> None:
     """FleetError not_found when the unit does not exist or is out of reach: the two are told apart nowhere."""
     found = await store.find_unit(work, tenant, unit)

@@ -9,6 +9,7 @@ elsewhere cannot lock the owner out. A login that does not exist is counted and 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from cloud.accounts import store
 from cloud.accounts.audit import record
@@ -100,7 +101,12 @@ async def sign_in_by_phone(
 
 
 async def give_token(work: Work, subject: Subject, audience: str) -> tuple[str, int]:
-    """A new token of the dialect `audience`, and its expiry in ms, for somebody who has just proved who he is."""
+    """A new token of the dialect `audience`, and its expiry in ms, for somebody who has just proved who he is.
+
+    FleetError unauthenticated when his brand is shut out or was closed.
+    """
+    if (await store.find_brand(work, subject.tenant)).state != "active":
+        raise FleetError("unauthenticated", "this brand does not let anybody in now")
     token, expires_ms = mint_token(subject.tenant), work.now_ms + TOKEN_TTL_MS
     holder = "member" if subject.level == "customer" else "user"
     hashed = token_hash(token)
@@ -125,6 +131,14 @@ async def recognise(work: Work, token: str, audience: str = "native") -> Subject
 async def sign_out(work: Work, subject: Subject, token: str) -> None:
     """Revoke the token that the caller came with."""
     await store.remove_token(work, subject.tenant, token_hash(token))
+
+
+async def end_sessions(
+    work: Work, tenant: str, who: str, *, holder: Literal["user", "member"], but_token: str | None = None
+) -> None:
+    """Revoke every token of a user or of a member; `but_token`, the one he came with, stays."""
+    kept = None if but_token is None else token_hash(but_token)
+    await store.remove_tokens_of(work, tenant, who, holder=holder, but=kept)
 
 
 async def change_password(

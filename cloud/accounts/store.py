@@ -23,7 +23,7 @@ from sqlalchemy import (
     select,
 )
 
-from cloud.accounts.model import Tenant, Unit, User
+from cloud.accounts.model import Brand, Signing, Tenant, Unit, User
 from cloud.database import Work, metadata, row_of, tenant_column
 
 tenants = Table(
@@ -90,6 +90,52 @@ brand_codes = Table(
     metadata,
     Column("code", Text, primary_key=True),
     Column("tenant", Text, nullable=False, unique=True),
+)
+
+# What is known of a tenant as a brand; a tenant without a row is one that nobody described yet.
+brand_profiles = Table(
+    "brand_profiles",
+    metadata,
+    tenant_column(),
+    Column("owner", Text),
+    Column("state", Text, nullable=False),
+    Column("kind", BigInteger, nullable=False),
+    Column("short_name", Text, nullable=False),
+    Column("logo", Text, nullable=False),
+    Column("domain", Text, nullable=False),
+    Column("contact", Text, nullable=False),
+    Column("phone", Text, nullable=False),
+    Column("wechat", Text, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("area", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("remark", Text, nullable=False),
+    Column("reserved", Text, nullable=False),
+    Column("mp_gid", Text, nullable=False),
+    Column("mp_appid", Text, nullable=False),
+    Column("mch_gid", Text, nullable=False),
+    Column("mch_appid", Text, nullable=False),
+    Column("mp_secret_sealed", Text, nullable=False),
+    Column("mch_secret_sealed", Text, nullable=False),
+    Column("options", Text, nullable=False),
+    # The row stays: its id and its letters are never given again.
+    Column("closed_ms", BigInteger),
+)
+
+brand_signings = Table(
+    "brand_signings",
+    metadata,
+    tenant_column(),
+    Column("signing", Text, primary_key=True),
+    Column("title", Text, nullable=False),
+    Column("contract", Text, nullable=False),
+    Column("signed_ms", BigInteger),
+    Column("begins_ms", BigInteger),
+    Column("ends_ms", BigInteger),
+    Column("amount_fen", BigInteger, nullable=False),
+    Column("remark", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    CheckConstraint("amount_fen >= 0", name="amount"),
 )
 
 # A row lives until its token expires or is revoked; the token itself is nowhere. It is valid in the dialect that gave
@@ -188,6 +234,46 @@ async def find_tenant(work: Work, tenant: str) -> Tenant | None:
     return None if row is None else Tenant(row.tenant, row.name, row.created_ms)
 
 
+async def rename_tenant(work: Work, tenant: str, name: str) -> None:
+    """Change what a tenant is called."""
+    await work.execute(tenants.update().where(tenants.c.tenant == tenant).values(name=name))
+
+
+async def find_brand(work: Work, tenant: str, *, lock: bool = False) -> Brand:
+    """What is known of a tenant as a brand. Locked, other Works that change it wait until this one ends."""
+    if lock:
+        # Made first, so that there is always a row to lock.
+        await work.insert_new(brand_profiles, [row_of(Brand(tenant=tenant))])
+    query = select(brand_profiles).where(brand_profiles.c.tenant == tenant)
+    row = await work.row(query.with_for_update() if lock else query)
+    return Brand(tenant=tenant) if row is None else Brand(**row._mapping)
+
+
+async def put_brand(work: Work, brand: Brand) -> None:
+    """Write what is known of a brand."""
+    await work.put(brand_profiles, [row_of(brand)])
+
+
+async def find_signing(work: Work, tenant: str, signing: str | None) -> Signing | None:
+    """One signed contract; None: the one noted last."""
+    query = select(brand_signings).where(brand_signings.c.tenant == tenant)
+    if signing is not None:
+        query = query.where(brand_signings.c.signing == signing)
+    row = await work.row(query.order_by(brand_signings.c.created_ms.desc(), brand_signings.c.signing.desc()).limit(1))
+    return None if row is None else Signing(**row._mapping)
+
+
+async def put_signing(work: Work, signing: Signing) -> None:
+    """Write a signed contract."""
+    await work.put(brand_signings, [row_of(signing)])
+
+
+async def remove_signing(work: Work, tenant: str, signing: str) -> bool:
+    """Forget a signed contract; False when there is none of this id."""
+    here = and_(brand_signings.c.tenant == tenant, brand_signings.c.signing == signing)
+    return await work.changed(delete(brand_signings).where(here)) == 1
+
+
 async def put_brand_code(work: Work, tenant: str, code: str) -> bool:
     """Give a tenant its four letters; False when they are taken, or it has others."""
     await work.insert_new(brand_codes, [{"code": code, "tenant": tenant}])
@@ -262,6 +348,18 @@ async def holders_of_phones(work: Work, wanted: Collection[str]) -> dict[str, tu
         rows = await work.rows(select(phones).where(phones.c.phone.in_(some)))
         found |= {row.phone: (row.tenant, row.user) for row in rows}
     return found
+
+
+async def leave_phones(work: Work, tenant: str, user: str | None = None, *, phone: str | None = None) -> None:
+    """Nobody of a tenant signs in by number any more; or only this user does not, or only not by this number."""
+    wanted = {"user": user, "phone": phone}
+    here = [phones.c[name] == value for name, value in wanted.items() if value is not None]
+    await work.execute(delete(phones).where(phones.c.tenant == tenant, *here))
+
+
+async def remove_all_tokens(work: Work, tenant: str) -> None:
+    """Sign everybody of a tenant out, its people and its members."""
+    await work.execute(delete(tokens).where(tokens.c.tenant == tenant))
 
 
 async def tenant_of_phone(work: Work, phone: str) -> str | None:
@@ -374,9 +472,11 @@ async def remove_token(work: Work, tenant: str, token_hash: str) -> None:
     await work.execute(delete(tokens).where(tokens.c.tenant == tenant, tokens.c.token_hash == token_hash))
 
 
-async def remove_tokens_of(work: Work, tenant: str, user: str, *, holder: str = "user") -> None:
-    """Revoke every token of one user, or of one member."""
-    here = tokens.c.tenant == tenant, tokens.c.user == user, tokens.c.holder == holder
+async def remove_tokens_of(work: Work, tenant: str, user: str, *, holder: str = "user", but: str | None = None) -> None:
+    """Revoke every token of one user, or of one member; the one with the hash `but` stays."""
+    here = [tokens.c.tenant == tenant, tokens.c.user == user, tokens.c.holder == holder]
+    if but is not None:
+        here.append(tokens.c.token_hash != but)
     await work.execute(delete(tokens).where(*here))
 
 

@@ -20,6 +20,7 @@ from starlette.responses import Response
 from cloud.accounts.codes import Codes
 from cloud.accounts.model import Allowed, Permission, Subject
 from cloud.accounts.passwords import Passwords
+from cloud.accounts.vault import Vault
 from cloud.database import Database, Work
 from cloud.errors import Kind
 from cloud.machines.credentials import Credentials
@@ -73,6 +74,7 @@ class Parts:
     watch: Watch
     till: Till
     codes: Codes
+    vault: Vault
     # To be called after a commit that let a machine in or kept one out: the broker has to learn of it.
     credentials_changed: Callable[[], None] = lambda: None
 

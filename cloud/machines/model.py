@@ -46,6 +46,8 @@ class Machine:
     number: str = ""
     keeper: str = ""
     keeper_phone: str = ""
+    # Out of service for good; nothing it says counts, and its id is never given again.
+    retired_ms: int | None = None
 
     @property
     def is_trusted(self) -> bool:
@@ -73,6 +75,9 @@ class MachineState:
     config_version: int | None = None
     config_refused: int | None = None
     config_reason: str | None = None
+    # When it was last seen to come and to go.
+    came_ms: int | None = None
+    went_ms: int | None = None
 
     def is_present(self, now_ms: int) -> bool:
         """Whether it can be expected to hear an offer now."""

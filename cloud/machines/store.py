@@ -42,6 +42,8 @@ machines = Table(
     Column("number", Text, nullable=False),
     Column("keeper", Text, nullable=False),
     Column("keeper_phone", Text, nullable=False),
+    # Out of service for good; the id is never given again.
+    Column("retired_ms", BigInteger),
     Index("ix_machines_shop", "tenant", "shop"),
 )
 
@@ -72,6 +74,40 @@ machine_states = Table(
     Column("config_version", BigInteger),
     Column("config_refused", BigInteger),
     Column("config_reason", Text),
+    Column("came_ms", BigInteger),
+    Column("went_ms", BigInteger),
+)
+
+# What is known of a machine as a device; one that nobody described has no row.
+machine_profiles = Table(
+    "machine_profiles",
+    metadata,
+    tenant_column(),
+    Column("machine", Text, primary_key=True),
+    Column("mode", Text, nullable=False),
+    Column("brand", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("hw_version", Text, nullable=False),
+    Column("sw_version", Text, nullable=False),
+    Column("fw_version", Text, nullable=False),
+    Column("manufactured_ms", BigInteger),
+    Column("assembled_ms", BigInteger),
+    Column("product", Text, nullable=False),
+    Column("inspector", Text, nullable=False),
+    Column("inspected_ms", BigInteger),
+    Column("installer", Text, nullable=False),
+    Column("installed_ms", BigInteger),
+    Column("installation", Text, nullable=False),
+    Column("remark", Text, nullable=False),
+    Column("coordinates", Text, nullable=False),
+    Column("platform", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("net_entry", Text, nullable=False),
+    Column("net_type", Text, nullable=False),
+    Column("hardware_id", Text, nullable=False),
+    Column("iccid", Text, nullable=False),
+    Column("stopped", Boolean, nullable=False),
+    Column("service_ends_ms", BigInteger),
 )
 
 faults = Table(

@@ -20,6 +20,7 @@ that does not balance. The balance of an account is what was posted to it less w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 ESCROW = "escrow"
 REVENUE = "revenue"
@@ -31,15 +32,63 @@ LEAVING = "leaving"
 _FLOORS = {"wallet": 0, "escrow": 0, "advances": 0, "deposits": 0, "commission": 0, "leaving": 0}
 
 
+# disabled: shut out by the brand. inactive: never proved a number yet, and signs in once he has.
+MemberState = Literal["disabled", "inactive", "active"]
+Standing = Literal["owner", "guest"]
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Somebody with a wallet."""
+    """Somebody with a wallet.
+
+    `referrer` is the member who recommended him, `unit` the dealer who looks after him. One who has left is a number
+    and nothing else: his name and everything personal are gone, what was booked stays.
+    """
 
     tenant: str
     member: str
     name: str
     phone: str
     joined_ms: int
+    state: MemberState = "active"
+    kind: int = 0
+    avatar: str = ""
+    email: str = ""
+    area: str = ""
+    address: str = ""
+    remark: str = ""
+    vip: bool = False
+    bonus: int = 0
+    referrer: str | None = None
+    unit: str | None = None
+    left_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WeChat:
+    """The WeChat account that a member has bound. `proved`: WeChat itself said whose it is."""
+
+    tenant: str
+    member: str
+    openid: str
+    unionid: str = ""
+    nick: str = ""
+    avatar: str = ""
+    sex: int = 0
+    subscribed_ms: int | None = None
+    proved: bool = False
+    bound_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A member and a machine at his home: his own, or one that its owner shares with him."""
+
+    tenant: str
+    machine: str
+    member: str
+    standing: Standing
+    since_ms: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,9 @@ async def sign_in_member(
     buckets = await database.transact(lambda work: count_try(work, f"member/{named}/{phone}", address))
     async with database.look(tenant=named) as work:
         found = await store.sign_in_of(work, named, phone)
-    if not await passwords.matches_sent(found[1] if found is not None else None, sent) or found is None:
+        known = None if found is None else await store.find_member(work, named, found[0])
+    matches = await passwords.matches_sent(found[1] if found is not None else None, sent)
+    if not matches or found is None or known is None or known.state != "active":
         raise FleetError("unauthenticated", "number and password do not belong together")
     member = found[0]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ColumnElement,
@@ -24,8 +25,8 @@ from sqlalchemy import (
     tuple_,
 )
 
-from cloud.database import Work, metadata, tenant_column
-from cloud.members.model import Member, Posting, floor_of, kind_of, owner_of
+from cloud.database import Work, metadata, row_of, tenant_column
+from cloud.members.model import Binding, Member, Posting, WeChat, floor_of, kind_of, owner_of
 
 members = Table(
     "members",
@@ -35,6 +36,60 @@ members = Table(
     Column("name", Text, nullable=False),
     Column("phone", Text, nullable=False),
     Column("joined_ms", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("kind", BigInteger, nullable=False),
+    Column("avatar", Text, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("area", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("remark", Text, nullable=False),
+    Column("vip", Boolean, nullable=False),
+    Column("bonus", BigInteger, nullable=False),
+    Column("referrer", Text),
+    Column("unit", Text),
+    # His number is never given to anybody else, so the row stays when he leaves.
+    Column("left_ms", BigInteger),
+    Index("ix_members_member", "member"),
+    Index("ix_members_joined", "tenant", "joined_ms"),
+    Index("ix_members_phone", "tenant", "phone"),
+    Index("ix_members_unit", "tenant", "unit"),
+    Index("ix_members_referrer", "tenant", "referrer"),
+)
+
+member_wechats = Table(
+    "member_wechats",
+    metadata,
+    tenant_column(),
+    Column("member", Text, primary_key=True),
+    Column("openid", Text, nullable=False),
+    Column("unionid", Text, nullable=False),
+    Column("nick", Text, nullable=False),
+    Column("avatar", Text, nullable=False),
+    Column("sex", BigInteger, nullable=False),
+    Column("subscribed_ms", BigInteger),
+    Column("proved", Boolean, nullable=False),
+    Column("bound_ms", BigInteger, nullable=False),
+    UniqueConstraint("tenant", "openid"),
+)
+
+# Which machines stand at a member's home. A machine has one owner at most; he may share it with guests.
+member_machines = Table(
+    "member_machines",
+    metadata,
+    tenant_column(),
+    Column("machine", Text, primary_key=True),
+    Column("member", Text, primary_key=True),
+    Column("standing", Text, nullable=False),
+    Column("since_ms", BigInteger, nullable=False),
+    Index("ix_member_machines_member", "tenant", "member"),
+)
+Index(
+    "uq_member_machines_owner",
+    member_machines.c.tenant,
+    member_machines.c.machine,
+    unique=True,
+    sqlite_where=member_machines.c.standing == "owner",
+    postgresql_where=member_machines.c.standing == "owner",
 )
 
 # By which number a member signs in. The password is NULL until one is set: a code sent to the number serves as well.
@@ -60,6 +115,7 @@ ledger_accounts = Table(
     # The balance never goes below it; NULL for accounts that may hold any amount.
     Column("floor_fen", BigInteger),
     CheckConstraint("floor_fen IS NULL OR balance_fen >= floor_fen", name="floor"),
+    Index("ix_ledger_accounts_owner", "tenant", "owner"),
 )
 
 # Append-only, like the postings. The key says what the entry is for ("hold/<order>"), so nothing is booked twice.
@@ -103,6 +159,64 @@ async def find_member(work: Work, tenant: str, member: str, *, lock: bool = Fals
     return None if row is None else Member(**row._mapping)
 
 
+async def add_member(work: Work, member: Member) -> None:
+    """Insert a member."""
+    await work.insert(members, [row_of(member)])
+
+
+async def put_member(work: Work, member: Member) -> None:
+    """Write a member that this Work has locked."""
+    here = and_(members.c.tenant == member.tenant, members.c.member == member.member)
+    await work.execute(members.update().where(here).values(**row_of(member)))
+
+
+async def members_with_phone(work: Work, tenant: str, phone: str) -> list[str]:
+    """Who has this number on file, whether or not he signs in by it."""
+    here = and_(members.c.tenant == tenant, members.c.phone == phone, members.c.left_ms.is_(None))
+    return [row.member for row in await work.rows(select(members.c.member).where(here).order_by(members.c.member))]
+
+
+async def find_wechat(work: Work, tenant: str, openid: str) -> WeChat | None:
+    """The binding of a WeChat account."""
+    here = and_(member_wechats.c.tenant == tenant, member_wechats.c.openid == openid)
+    row = await work.row(select(member_wechats).where(here))
+    return None if row is None else WeChat(**row._mapping)
+
+
+async def put_wechat(work: Work, wechat: WeChat) -> None:
+    """Write the WeChat account of a member."""
+    await work.put(member_wechats, [row_of(wechat)])
+
+
+async def remove_wechat(work: Work, tenant: str, member: str) -> None:
+    """Forget the WeChat account of a member."""
+    here = and_(member_wechats.c.tenant == tenant, member_wechats.c.member == member)
+    await work.execute(member_wechats.delete().where(here))
+
+
+async def bindings_of(work: Work, tenant: str, machine: str) -> list[Binding]:
+    """Who has a machine at home: the owner first, then guests by id."""
+    here = and_(member_machines.c.tenant == tenant, member_machines.c.machine == machine)
+    order = member_machines.c.standing.desc(), member_machines.c.member
+    return [Binding(**row._mapping) for row in await work.rows(select(member_machines).where(here).order_by(*order))]
+
+
+async def add_binding(work: Work, binding: Binding) -> None:
+    """Write a binding; one that is there already stays."""
+    await work.insert_new(member_machines, [row_of(binding)])
+
+
+async def remove_bindings(
+    work: Work, tenant: str, *, machine: str | None = None, member: str | None = None, standing: str | None = None
+) -> None:
+    """End bindings: of one machine, of one member, of one standing, or where several are named of all of them."""
+    here = [member_machines.c.tenant == tenant]
+    wanted = {"machine": machine, "member": member, "standing": standing}
+    here += [member_machines.c[name] == value for name, value in wanted.items() if value is not None]
+    assert len(here) > 1, "a tenant's bindings are never all ended at once"
+    await work.execute(member_machines.delete().where(*here))
+
+
 async def sign_in_of(work: Work, tenant: str, phone: str) -> tuple[str, str | None] | None:
     """Member and password hash behind a number."""
     here = and_(member_sign_ins.c.tenant == tenant, member_sign_ins.c.phone == phone)
@@ -121,11 +235,20 @@ async def tenants_of_phone(work: Work, phone: str) -> list[str]:
     return [row.tenant for row in await work.rows(query)]
 
 
-async def put_sign_in(work: Work, tenant: str, phone: str, member: str, md5_hash: str | None) -> None:
-    """Let a member sign in by this number, and by no other."""
+async def password_of(work: Work, tenant: str, member: str) -> tuple[str, str | None] | None:
+    """Number and password hash by which a member signs in."""
+    here = and_(member_sign_ins.c.tenant == tenant, member_sign_ins.c.member == member)
+    row = await work.row(select(member_sign_ins).where(here))
+    return None if row is None else (row.phone, row.md5_hash)
+
+
+async def put_sign_in(work: Work, tenant: str, phone: str, member: str, md5_hash: str | None) -> bool:
+    """Let a member sign in by this number, and by no other; False when it is somebody else's."""
     row = {"tenant": tenant, "phone": phone, "member": member, "md5_hash": md5_hash, "created_ms": work.now_ms}
     await remove_sign_in(work, tenant, member)
-    await work.insert(member_sign_ins, [row])
+    await work.insert_new(member_sign_ins, [row])
+    found = await sign_in_of(work, tenant, phone)
+    return found is not None and found[0] == member
 
 
 async def remove_sign_in(work: Work, tenant: str, member: str) -> None:
@@ -164,6 +287,15 @@ async def balance_of(work: Work, tenant: str, account: str) -> int:
     """The balance in fen; 0 for an account that nothing was ever posted to."""
     here = and_(ledger_accounts.c.tenant == tenant, ledger_accounts.c.account == account)
     return int(await work.scalar(select(ledger_accounts.c.balance_fen).where(here)) or 0)
+
+
+async def money_of(work: Work, tenant: str, member: str) -> list[tuple[str, int]]:
+    """What is held for a member, in fen by account: his wallet, and whatever else bears his number."""
+    # The accounts of members have a floor; a machine's cash has none, and a machine may be called like a member.
+    here = and_(ledger_accounts.c.owner == member, ledger_accounts.c.floor_fen.is_not(None))
+    query = select(ledger_accounts).where(ledger_accounts.c.tenant == tenant, here, ledger_accounts.c.balance_fen != 0)
+    query = query.order_by(ledger_accounts.c.account)
+    return [(row.account, row.balance_fen) for row in await work.rows(query)]
 
 
 async def balances_of_kind(work: Work, tenant: str, kind: str) -> dict[str, int]:

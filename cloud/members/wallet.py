@@ -6,32 +6,36 @@ from cloud.database import Work
 from cloud.errors import FleetError
 from cloud.members import store
 from cloud.members.ledger import Ledger
-from cloud.members.model import FUNDING, Member, Posting, wallet
+from cloud.members.model import FUNDING, Member, MemberState, Posting, wallet
 from shared.ids import MalformedId, check_id
 
 # One top-up: what local rules allow on a named card (5,000 yuan).
 TOP_UP_MAX_FEN = 500_000
 
 
-async def join(work: Work, tenant: str, member: str, name: str, phone: str = "") -> Member:
-    """Take in a new member with an empty wallet; FleetError: invalid id, or conflict when the id is taken."""
+async def join(
+    work: Work, tenant: str, member: str, name: str, phone: str = "", *, state: MemberState = "active"
+) -> Member:
+    """Take in a new member with an empty wallet; FleetError: invalid id, or conflict when the id is taken, for ever."""
     try:
         check_id("member", member)
     except MalformedId as error:
         raise FleetError("invalid", str(error), field="member") from error
     if await store.find_member(work, tenant, member):
         raise FleetError("conflict", f"member {member!r} exists already", field="member")
-    row = {"tenant": tenant, "member": member, "name": name, "phone": phone, "joined_ms": work.now_ms}
-    await work.insert(store.members, [row])
+    joined = Member(tenant, member, name, phone, work.now_ms, state)
+    await store.add_member(work, joined)
     await store.open_accounts(work, [(tenant, wallet(member))])
-    return Member(tenant, member, name, phone, work.now_ms)
+    return joined
 
 
 async def member_of(work: Work, tenant: str, member: str, *, lock: bool = False) -> Member:
-    """The member, or FleetError(not_found). Locked, the member's other spending waits for this work."""
+    """The member, or FleetError: not_found, gone once he has left. Locked, his other spending waits for this work."""
     found = await store.find_member(work, tenant, member, lock=lock)
     if found is None:
         raise FleetError("not_found", f"no member {member!r}", field="member")
+    if found.left_ms is not None:
+        raise FleetError("gone", f"the member {member!r} has left", field="member")
     return found
 
 

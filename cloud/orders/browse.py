@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from cloud.database import Work
 from cloud.errors import FleetError
-from cloud.orders.model import Order, OrderState
+from cloud.orders.model import UNDECIDED, Order, OrderState
 from cloud.orders.store import orders, refunds
 from cloud.paging import Ask, Page, page
 from shared.messages import Source
@@ -71,3 +71,11 @@ async def refunds_of(work: Work, tenant: str, order: str) -> list[RefundSeen]:
     shown = [refunds.c[name] for name in RefundSeen.__dataclass_fields__]
     query = select(*shown).where(refunds.c.tenant == tenant, refunds.c.order == order)
     return [RefundSeen(**row._mapping) for row in await work.rows(query.order_by(refunds.c.decided_ms))]
+
+
+async def open_orders(work: Work, tenant: str, *, member: str | None = None, machine: str | None = None) -> int:
+    """How many orders of a tenant, a member or at a machine are not decided yet."""
+    here = [orders.c.tenant == tenant, orders.c.state.in_(UNDECIDED)]
+    wanted = {"member": member, "machine": machine}
+    here += [orders.c[name] == value for name, value in wanted.items() if value is not None]
+    return int(await work.scalar(select(func.count()).where(*here)))

@@ -6,13 +6,13 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from cloud.database import Work
 from cloud.errors import FleetError
 from cloud.paging import Ask, Page, page
 from cloud.payments import store
-from cloud.payments.model import PAID, OutgoingState, Payment, PaymentState, Payout, Refund
+from cloud.payments.model import OPEN, PAID, OutgoingState, Payment, PaymentState, Payout, Refund
 from cloud.payments.store import payment_callbacks, payment_refunds, payment_steps, payments, payouts
 from cloud.providers.payment import Channel
 
@@ -158,3 +158,11 @@ async def list_payouts(
         ties=(payouts.c.decided_ms.desc(), payouts.c.payout.desc()),
         make=store.payout_from,
     )
+
+
+async def open_payments(work: Work, tenant: str, *, member: str | None = None) -> int:
+    """How many payments of a tenant, or of one member, somebody may still make."""
+    here = [payments.c.tenant == tenant, payments.c.state.in_(OPEN)]
+    if member is not None:
+        here.append(payments.c.member == member)
+    return int(await work.scalar(select(func.count()).where(*here)))

@@ -29,6 +29,7 @@ from cloud.providers.recording import RECORDING, RecordingPayments
 from cloud.providers.sms import RecordingSms, SmsProvider
 from cloud.providers.wechat import GATEWAY as WECHAT_GATEWAY
 from cloud.providers.wechat import WeChatAccount, WeChatPay
+from cloud.providers.wechat_people import OfficialAccountPeople, RecordingPeople, WeChatPeople
 from shared.clock import Clock
 from shared.ids import MalformedId, check_id
 
@@ -112,6 +113,10 @@ class Providers:
     def sms(self, tenant: str) -> SmsProvider:
         """Who sends a tenant's messages."""
         return self.of(tenant).sms
+
+    def people(self, app: str, secret: str) -> WeChatPeople:
+        """Who knows the WeChat accounts behind codes: WeChat, with the key of an official account, or nobody."""
+        return OfficialAccountPeople(app, secret, self._open()) if app and secret else RecordingPeople()
 
     async def close(self) -> None:
         """Give the connections back."""

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from cloud.database import Work
 from cloud.errors import FleetError
 from cloud.paging import Ask, Page, page
-from cloud.water.model import Calibration, FilterChange, Flow, Pour, PourState, Visit
+from cloud.water.model import UNDECIDED, Calibration, FilterChange, Flow, Pour, PourState, Visit
 from cloud.water.store import calibrations, filter_changes, pours, visit_of, visits, water_flows
 from shared.messages import Source
 
@@ -118,3 +118,11 @@ async def list_visits(
         ties=(visits.c.at_ms.desc(), visits.c.visit),
         make=visit_of,
     )
+
+
+async def open_pours(work: Work, tenant: str, *, member: str | None = None, machine: str | None = None) -> int:
+    """How many pours of a tenant, of a member or at a machine are not decided yet."""
+    here = [pours.c.tenant == tenant, pours.c.state.in_(UNDECIDED)]
+    wanted = {"member": member, "machine": machine}
+    here += [pours.c[name] == value for name, value in wanted.items() if value is not None]
+    return int(await work.scalar(select(func.count()).where(*here)))

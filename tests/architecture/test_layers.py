@@ -90,6 +90,7 @@ MAY: list[tuple[str, set[str]]] = [
     # The cloud.
     (r"cloud\.[a-z]+\.model", {"shared", "cloud", "msgspec"}),
     (r"cloud\.accounts\.passwords", {"cloud.accounts", "cloud.errors", "shared", "argon2"}),
+    (r"cloud\.accounts\.vault", {"cloud.accounts", "cloud.errors", "shared", "cryptography"}),
     (
         r"cloud\.(metrics|facades\.health)",
         {"cloud", "shared", "fastapi", "starlette", "pydantic", "sqlalchemy", "prometheus_client"},
@@ -101,7 +102,7 @@ MAY: list[tuple[str, set[str]]] = [
     ),
     # Adapters to other people's services know their protocols and nothing of ours.
     (
-        r"cloud\.providers\.(payment|sms|recording|asking|keys|wechat|alipay|aliyun_sms|directory)",
+        r"cloud\.providers\.(payment|sms|recording|asking|keys|wechat|alipay|aliyun_sms|wechat_people|directory)",
         {"cloud.providers", "cloud.errors", "shared", "httpx2", "cryptography"},
     ),
     (r"cloud\.migrations(\..*)?", {"cloud", "shared", "sqlalchemy", "alembic"}),

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from cloud.facades.dialect import Dialect
 from cloud.facades.fields import decoded
-from cloud.facades.iot import orders, products, sessions, tickets
+from cloud.facades.iot import orders, products, sessions, tickets, users
 from cloud.facades.iot.wire import SCHEME, admit, declared, enclose, envelope, tell, token_of
 
 IOT = Dialect(
     name="iot",
     prefix="/iot",
-    operations=(*sessions.OPERATIONS, *products.OPERATIONS, *orders.OPERATIONS, *tickets.OPERATIONS),
+    operations=(
+        *sessions.OPERATIONS,
+        *users.OPERATIONS,
+        *products.OPERATIONS,
+        *orders.OPERATIONS,
+        *tickets.OPERATIONS,
+    ),
     token_of=token_of,
     admit=admit,
     tell=tell,

@@ -10,6 +10,7 @@ from cloud.accounts import store
 from cloud.accounts.codes import Codes
 from cloud.accounts.model import ROLES, Reach, Role, Tenant, User, mint_token, token_hash
 from cloud.accounts.passwords import Passwords, pepper_of
+from cloud.accounts.vault import Vault
 from cloud.catalog.goods import add_goods
 from cloud.database import Database, Work
 from cloud.facades.dialect import Parts
@@ -84,6 +85,7 @@ def parts_of(database: Database, settings: Settings) -> Parts:
         watch=Watch(database),
         till=open_till(settings, database.clock),
         codes=Codes(SERVER_SECRET),
+        vault=Vault(SERVER_SECRET),
     )
 
 

@@ -8,12 +8,15 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from cloud.accounts import store
+from cloud.accounts.model import Tenant
 from cloud.app import build_app
 from cloud.database import Database
 from cloud.facades.dialect import Parts
 from cloud.settings import Settings
 from tests.cloud.api.world import parts_of
 from tests.cloud.iot.shop import Shop, open_shop
+from tests.cloud.iot.world import Iot
 
 
 @pytest.fixture
@@ -34,3 +37,15 @@ async def client(parts: Parts) -> AsyncIterator[httpx2.AsyncClient]:
 async def shop(parts: Parts, client: httpx2.AsyncClient) -> Shop:
     """Two brands with products and customers."""
     return await open_shop(parts, client)
+
+
+@pytest.fixture
+async def iot(parts: Parts, client: httpx2.AsyncClient, database: Database) -> Iot:
+    """The platform with its administrator, and two brands: acme and rival."""
+    world = Iot(client, database, parts)
+    async with database.work() as work:
+        await store.add_tenant(work, Tenant("main", "Main", work.now_ms))
+    await world.staff("admin", "main", "platform")
+    await world.brand("acme")
+    await world.brand("rival")
+    return world
