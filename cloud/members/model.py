@@ -37,6 +37,10 @@ MemberState = Literal["disabled", "inactive", "active"]
 Standing = Literal["owner", "guest"]
 
 
+# How many hexadecimal digits follow the brand's letters in a member's number.
+SERIAL_DIGITS = 16
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """Somebody with a wallet.

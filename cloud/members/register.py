@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from cloud.accounts.audit import record
-from cloud.accounts.brands import brand_code
+from cloud.accounts.brands import brand_number
 from cloud.accounts.codes import Codes, use_code
 from cloud.accounts.passwords import Passwords
 from cloud.accounts.sign_in import customer
 from cloud.database import Database, Work
 from cloud.errors import FleetError
 from cloud.members import store
-from cloud.members.model import Member
+from cloud.members.model import SERIAL_DIGITS, Member
 from cloud.members.profile import ProfileChange, change_profile
 from cloud.members.wallet import join
-from cloud.serials import next_serial
+from cloud.serials import skip_to
 
 
 async def register_member(
@@ -47,7 +47,11 @@ async def register_member(
 
 async def new_member(work: Work, tenant: str, name: str, phone: str, md5_hash: str | None) -> Member:
     """A member with a new number of the brand, who signs in by `phone`; FleetError invalid when it is taken."""
-    number = f"{await brand_code(work, tenant)}{await next_serial(work, tenant, 'user'):016X}"
+    number = await brand_number(work, tenant, "user")
+    if await store.find_member(work, tenant, number) is not None:
+        # Numbers that came from elsewhere: ours go on after the highest of them.
+        await skip_to(work, tenant, "user", await store.highest_serial(work, tenant, number[:-SERIAL_DIGITS]))
+        number = await brand_number(work, tenant, "user")
     member = await join(work, tenant, number, name, phone)
     if not await store.put_sign_in(work, tenant, phone, member.member, md5_hash):
         raise FleetError("invalid", "this number is registered already", field="mobile")

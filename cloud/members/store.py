@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 from cloud.database import Work, metadata, row_of, tenant_column
-from cloud.members.model import Binding, Member, Posting, WeChat, floor_of, kind_of, owner_of
+from cloud.members.model import SERIAL_DIGITS, Binding, Member, Posting, WeChat, floor_of, kind_of, owner_of
 
 members = Table(
     "members",
@@ -168,6 +168,17 @@ async def put_member(work: Work, member: Member) -> None:
     """Write a member that this Work has locked."""
     here = and_(members.c.tenant == member.tenant, members.c.member == member.member)
     await work.execute(members.update().where(here).values(**row_of(member)))
+
+
+async def highest_serial(work: Work, tenant: str, code: str) -> int:
+    """The highest number that members of a tenant bear behind its letters; 0 when none does."""
+    written = members.c.member
+    form = and_(written.startswith(code, autoescape=True), func.length(written) == len(code) + SERIAL_DIGITS)
+    highest = await work.scalar(select(func.max(written)).where(members.c.tenant == tenant, form))
+    try:
+        return int(str(highest or "0")[-SERIAL_DIGITS:], 16)
+    except ValueError:
+        return 0
 
 
 async def members_with_phone(work: Work, tenant: str, phone: str) -> list[str]:

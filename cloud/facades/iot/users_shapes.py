@@ -174,7 +174,7 @@ class RegisterAsk(Lenient):
     vid: Annotated[str, Field(min_length=1, max_length=48)]
     mobile: Mobile
     code: Annotated[str, Field(min_length=1, max_length=12)]
-    name: Line = ""
+    name: Annotated[str, Field(min_length=1, max_length=200)]
     pwd: Password = SecretStr("")
     avatar: Url = ""
     email: Email = ""
