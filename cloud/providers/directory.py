@@ -2,8 +2,8 @@
 
 Without a file everything goes to the recording providers, which move no money and send nothing. With one, exactly what
 it names is offered: `[channels]` and `[payouts]` say which provider carries what, and a table per provider holds its
-credentials. The file and the keys it names are readable by their owner only, are read when they are needed and again
-when the file has changed, and never reach the database or a log.
+credentials; without `[sms]` messages stay recorded. The file and the keys it names are readable by their owner only,
+are read when they are needed and again when the file has changed, and never reach the database or a log.
 """
 
 from __future__ import annotations
