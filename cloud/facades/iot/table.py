@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cloud.facades.dialect import Dialect
 from cloud.facades.fields import decoded
-from cloud.facades.iot import orders, products, sessions, tickets, users
+from cloud.facades.iot import commission, orders, products, rentals, sessions, tickets, users
 from cloud.facades.iot.wire import SCHEME, admit, declared, enclose, envelope, tell, token_of
 
 IOT = Dialect(
@@ -16,6 +16,8 @@ IOT = Dialect(
         *products.OPERATIONS,
         *orders.OPERATIONS,
         *tickets.OPERATIONS,
+        *commission.OPERATIONS,
+        *rentals.OPERATIONS,
     ),
     token_of=token_of,
     admit=admit,
