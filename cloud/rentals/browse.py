@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, case, select
 
 from cloud.accounts.model import Reach
-from cloud.accounts.reach import within
+from cloud.accounts.reach import unseen, within
 from cloud.database import Work
 from cloud.machines.planogram import current_config
 from cloud.paging import Ask, Page, page
@@ -51,7 +51,7 @@ async def rental_seen(work: Work, reach: Reach, rental: str) -> Rental:
     """One rental within reach; FleetError not_found."""
     row = await work.row(select(*SHOWN).where(_seen(reach), rentals.c.rental == rental))
     if row is None:
-        raise FleetError("not_found", f"no rental {rental!r}", field="rental")
+        raise unseen(reach, f"rental {rental!r}", "rental")
     return rental_from(row)
 
 
