@@ -151,6 +151,11 @@ class World:
         await talk.do("AD-05", by="brand", path={"OID": order}, send={"company": "快快物流", "tracking_num": "KK1"})
         await talk.do("AD-11", by="anna", path={"OID": order})
         await self.pass_time(self.parts.settings.purchase_finish_ms + 1_000)
+        # What is earned is paid out to the WeChat account that he has bound.
+        phone = {"vid": BRAND, "mobile": "13900003002"}
+        await talk.do("AA-02", send=phone)
+        code = (await self.sms_codes())["sms_13900003002"]
+        await talk.do("AA-08", send={**phone, "code": code, "weixin": {"nick": "小本", "OpenID": "o-ben"}})
 
     async def pass_time(self, ms: int) -> None:
         """Let time pass, do what it does to purchases and rentals, and make the calls out that are due."""
