@@ -110,6 +110,8 @@ class Unit:
     disabled: bool = False
     created_ms: int = 0
     changed_ms: int = 0
+    # When it was taken away for good; its number stays with what was done there.
+    closed_ms: int | None = None
 
 
 # Which kind of unit may stand under which; None is the brand itself.

@@ -12,19 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 from zoneinfo import available_timezones
 
-from sqlalchemy import Column, Table, Text, select
+from sqlalchemy import select
 
-from cloud.database import Work, metadata, tenant_column
+from cloud.accounts.store import brand_options
+from cloud.database import Work
 from cloud.errors import FleetError
-
-brand_options = Table(
-    "brand_options",
-    metadata,
-    tenant_column(),
-    Column("name", Text, primary_key=True),
-    # JSON.
-    Column("value", Text, nullable=False),
-)
 
 # A page of settings has some dozens; a table of options is no place for data.
 OPTIONS_MAX = 200

@@ -81,6 +81,7 @@ units = Table(
     Column("disabled", Boolean, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("changed_ms", BigInteger, nullable=False),
+    Column("closed_ms", BigInteger),
     Index("ix_units_path", "tenant", "path"),
 )
 
@@ -136,6 +137,15 @@ brand_signings = Table(
     Column("remark", Text, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     CheckConstraint("amount_fen >= 0", name="amount"),
+)
+
+# What a brand chose for itself; the value is JSON (`cloud.accounts.options`).
+brand_options = Table(
+    "brand_options",
+    metadata,
+    tenant_column(),
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
 )
 
 # A row lives until its token expires or is revoked; the token itself is nowhere. It is valid in the dialect that gave
@@ -421,6 +431,15 @@ def _some(wanted: Sequence[str]) -> Iterator[Sequence[str]]:
 
 def _user(row: Row[Any]) -> User:
     return User(**{column.name: getattr(row, column.name) for column in _USER})
+
+
+async def leave_unit(work: Work, tenant: str, unit: str) -> None:
+    """Shut out the people of one unit, for good: nobody signs in by their numbers, and their tokens are revoked."""
+    theirs = select(users.c.user).where(users.c.tenant == tenant, users.c.unit == unit)
+    for table in (phones, tokens):
+        await work.execute(delete(table).where(table.c.tenant == tenant, table.c.user.in_(theirs)))
+    here = users.c.tenant == tenant, users.c.unit == unit
+    await work.execute(users.update().where(*here).values(disabled=True))
 
 
 # --- tokens ---

@@ -76,7 +76,7 @@ QUANTITY_MAX = 999
 class Line:
     """One product in a purchase, with everything that was agreed on that day. Amounts in fen.
 
-    Freight is paid once a line; price, installation and deposit are for one piece.
+    Freight is paid once a line and `discount_fen` taken off once; price, installation and deposit are for one piece.
     `period` is set on what is rented; `price_fen` is then the period's price.
     """
 
@@ -91,11 +91,12 @@ class Line:
     period: Period | None = None
     minimum_ml_per_day: int = 0
     commission: Terms = NO_TERMS
+    discount_fen: int = 0
 
     @property
     def goods_fen(self) -> int:
         """What the pieces cost, without freight, installation and deposit: what recommending earns a share of."""
-        return self.price_fen * self.quantity
+        return self.price_fen * self.quantity - self.discount_fen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +153,11 @@ class Purchase:
     transaction: str = ""
     repaid_fen: int = 0
     deleted_ms: int | None = None
+
+    @property
+    def discount_fen(self) -> int:
+        """What was taken off what the pieces cost."""
+        return sum(line.discount_fen for line in self.lines)
 
     @property
     def amount_fen(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from cloud.accounts.brands import dated_number
@@ -44,6 +44,15 @@ class Wanted:
     period: str | None = None
 
 
+# What is made of the lines before the order is written: something may be taken off them.
+Pricing = Callable[[tuple[Line, ...]], Awaitable[tuple[Line, ...]]]
+
+
+async def as_offered(lines: tuple[Line, ...]) -> tuple[Line, ...]:
+    """Nothing is taken off."""
+    return lines
+
+
 async def place_purchase(
     work: Work,
     deadlines: Deadlines,
@@ -52,10 +61,12 @@ async def place_purchase(
     wanted: Sequence[Wanted],
     receiver: Receiver,
     memo: str = "",
+    *,
+    pricing: Pricing = as_offered,
 ) -> Purchase:
     """Write an order that waits for its money; one that costs nothing is paid at once.
 
-    FleetError: invalid (product, quantity, period), gone member, too_many unpaid orders.
+    FleetError: invalid (product, quantity, period), gone member, too_many unpaid orders; what `pricing` raises.
     """
     if not 0 < len(wanted) <= LINES_MAX:
         raise FleetError("invalid", f"1 to {LINES_MAX} products are expected", field="content")
@@ -65,7 +76,7 @@ async def place_purchase(
     kind: PurchaseKind = "reservation" if reserved else "goods"
     if any(line.period is not None for line in lines):
         kind = "rental"
-    return await _write(work, deadlines, tenant, member, kind, lines, receiver, memo)
+    return await _write(work, deadlines, tenant, member, kind, await pricing(lines), receiver, memo)
 
 
 async def place_renewal(work: Work, deadlines: Deadlines, tenant: str, rental: str, period: str) -> Purchase:
@@ -110,7 +121,7 @@ async def _write(
         kind=kind,
         state="obligation",
         member=buyer.member,
-        unit=buyer.unit,
+        unit=None,
         lines=lines,
         goods_fen=sum(line.goods_fen for line in lines),
         freight_fen=sum(line.freight_fen for line in lines),

@@ -25,14 +25,13 @@ from cloud.facades.iot.orders_shapes import (
     payment_told,
 )
 from cloud.facades.iot.wire import BRANDS, CUSTOMERS, OFFICES, PLATFORM, allow, iso, yuan
-from cloud.members.wechat import openid_of
 from cloud.payments.model import Payment
 from cloud.payments.request import begin
+from cloud.promotions.order import order
 from cloud.providers.payment import Channel
 from cloud.purchases import fulfil
 from cloud.purchases.browse import list_purchases, purchase_seen
 from cloud.purchases.model import Purchase, PurchaseEvent
-from cloud.purchases.place import place_purchase
 from cloud.purchases.prepay import prepay
 from cloud.wiring import deadlines_of
 
@@ -49,11 +48,22 @@ async def list_orders(call: Call[Nothing, OrderWindow]) -> Orders:
 
 
 async def add_order(call: Call[OrderAsk, Nothing]) -> OrderAdded:
-    """Order products (AD-02) at their prices of now; the order's number is answered. `period` rents: an addition."""
+    """Order products (AD-02) at their prices of now; the order's number is answered.
+
+    `period` rents, `coupon_id` takes off what a coupon is worth, and reductions that run are taken off by themselves:
+    additions.
+    """
     body = call.body
     deadlines = deadlines_of(call.parts.settings)
-    placed = await place_purchase(
-        call.work, deadlines, call.tenant, call.subject.user, body.wanted(), body.receiver.parsed(), body.memo
+    placed = await order(
+        call.work,
+        deadlines,
+        call.tenant,
+        call.subject.user,
+        body.wanted(),
+        body.receiver.parsed(),
+        body.memo,
+        coupon=body.coupon_id or None,
     )
     return OrderAdded(order_id=placed.purchase, amount=yuan(placed.amount_fen))
 
@@ -162,12 +172,11 @@ async def _step(
 async def _prepay(call: Call[Nothing, Nothing], way: Literal["weixin", "credit", "debit"]) -> PrepayTold:
     """Write the payment, and have its provider begin it once that is committed."""
     till, database = call.parts.till, call.parts.database
+    channels: dict[str, Channel] = {"weixin": "weixin_native", "credit": "credit", "debit": "debit"}
 
     async def opened(work: Work) -> tuple[Purchase, Payment]:
         found = await _seen(work, call)
-        payer = await openid_of(work, found.tenant, found.member) if way == "weixin" else ""
-        channel: Channel = way if way != "weixin" else "weixin_jsapi" if payer else "weixin_native"
-        payment = await prepay(work, till, found.tenant, found.purchase, channel, payer)
+        payment = await prepay(work, till, found.tenant, found.purchase, channels[way])
         asked = {**call.path, "payment": payment.payment, "channel": payment.channel}
         await record(work, call.subject, "order.prepay", asked, call.request_id)
         return found, payment

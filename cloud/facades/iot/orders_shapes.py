@@ -81,6 +81,7 @@ class OrderAsk(Lenient):
     content: Annotated[tuple[LineAsk, ...], ONE_OR_MANY, Field(min_length=1, max_length=LINES_MAX)]
     receiver: Annotated[ReceiverAsk, FROM_TEXT]
     memo: Annotated[str, Field(max_length=1_000)] = ""
+    coupon_id: Annotated[str, Field(max_length=48)] = ""
 
     def wanted(self) -> list[Wanted]:
         """As the domain has it."""
@@ -201,6 +202,7 @@ class OrderTold(Single):
     returned: Annotated[ReturnTold, Field(alias="return")]
     memo: str
     amount: Money
+    discount: Money
     freight: Money
     install_cost: Money
     deposit: Money
@@ -290,6 +292,7 @@ def order_told(purchase: Purchase) -> OrderTold:
         returned=ReturnTold(return_tms=iso(purchase.return_ms)),
         memo=purchase.memo,
         amount=yuan(purchase.amount_fen),
+        discount=yuan(purchase.discount_fen),
         freight=yuan(purchase.freight_fen),
         install_cost=yuan(purchase.install_fen),
         deposit=yuan(purchase.deposit_fen),

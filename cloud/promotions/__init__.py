@@ -1,0 +1,1 @@
+"""Promotions: coupons, reductions, rewarded sharing, group buying, advertisements."""
