@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cloud.facades.dialect import Dialect
 from cloud.facades.fields import decoded
-from cloud.facades.iot import commission, orders, products, rentals, sessions, tickets, users
+from cloud.facades.iot import agents, orders, products, promotions, rights, sessions, tickets, users
 from cloud.facades.iot.wire import SCHEME, admit, declared, enclose, envelope, tell, token_of
 
 IOT = Dialect(
@@ -16,8 +16,9 @@ IOT = Dialect(
         *products.OPERATIONS,
         *orders.OPERATIONS,
         *tickets.OPERATIONS,
-        *commission.OPERATIONS,
-        *rentals.OPERATIONS,
+        *agents.OPERATIONS,
+        *promotions.OPERATIONS,
+        *rights.OPERATIONS,
     ),
     token_of=token_of,
     admit=admit,

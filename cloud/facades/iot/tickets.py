@@ -392,7 +392,7 @@ async def _which(call: Call[Any, Any]) -> tuple[Reach, str, str]:
         raise FleetError("not_found", f"there is no ticket {named!r}", field="ticket_id")
     ticket = f"{PREFIX}{int(number[3])}"
     found = await browse.ticket_of(call.work, call.subject.reach, tenant, ticket)
-    if number_of(found, number[2]) != named:
+    if number_of(found, (await brand_letters(call.work, {tenant}))[tenant]) != named:
         raise FleetError("not_found", f"there is no ticket {named!r}", field="ticket_id")
     return call.subject.reach, tenant, ticket
 
