@@ -21,6 +21,8 @@ from shared.ids import BootId, Nonce, OrderId
 from shared.messages import Means, PourEnded, PourRefused, Source
 from shared.water import Warmth
 
+MS_PER_HOUR = 3_600_000
+
 PourState = Literal["claimed", "refused", "open", "ended", "doubtful"]
 
 
@@ -86,8 +88,8 @@ class PourRow:
 class Learned:
     """What somebody who watched a pour knows of its outlet; None where it was too short, or disturbed.
 
-    `open_ms`: for how long the valve was open. `overrun_ms`: for how long water came after the order to shut. `pace`:
-    counts per hour while it flowed.
+    `open_ms`: from the relay's answer to the order to open to that to shut. `overrun_ms`: for how long water came after
+    the latter. `pace`: counts per hour while it flowed.
     """
 
     open_ms: int | None = None
@@ -211,16 +213,42 @@ def recent(conn: sqlite3.Connection, limit: int) -> list[PourRow]:
     return [_row(row) for row in conn.execute(_POUR + "ORDER BY txn DESC LIMIT ?", (limit,)).fetchall()]
 
 
-def lessons(conn: sqlite3.Connection, outlet: Warmth, limit: int) -> tuple[list[int], list[int]]:
-    """What an outlet's last pours taught, newest first: overruns in ms, and paces in counts per hour."""
-    overruns = conn.execute(
-        "SELECT overrun_ms FROM pours WHERE outlet = ? AND overrun_ms IS NOT NULL ORDER BY txn DESC LIMIT ?",
+def lessons(conn: sqlite3.Connection, outlet: Warmth, limit: int) -> list[tuple[int, int, int]]:
+    """What an outlet's last pours taught, newest first: pace in counts per hour, lag and overrun in ms.
+
+    The lag is from the order to open to the first drop; it follows from the rest, because the pace is what was counted
+    in the time that water flowed.
+    """
+    rows = conn.execute(
+        "SELECT pace, open_ms, overrun_ms, totaliser_after - totaliser_before, modulus FROM pours"
+        " WHERE outlet = ? AND overrun_ms IS NOT NULL AND pace > 0 ORDER BY txn DESC LIMIT ?",
         (outlet, limit),
     ).fetchall()
-    paces = conn.execute(
-        "SELECT pace FROM pours WHERE outlet = ? AND pace IS NOT NULL ORDER BY txn DESC LIMIT ?", (outlet, limit)
-    ).fetchall()
-    return [row[0] for row in overruns], [row[0] for row in paces]
+    found = []
+    for pace, open_ms, overrun_ms, counted, modulus in rows:
+        flowed_ms = (counted if modulus is None else counted % modulus) * MS_PER_HOUR // pace
+        found.append((pace, open_ms + overrun_ms - flowed_ms, overrun_ms))
+    return found
+
+
+def paces(
+    conn: sqlite3.Connection, meter: str, pulses_per_litre_milli: int, limit: int
+) -> list[tuple[list[int], list[int]]]:
+    """For each outlet that poured `2 * limit` times by this meter and factor: its first paces and its last ones, in
+    counts per hour. A new factor begins a new history.
+    """
+    outlets = [row[0] for row in conn.execute("SELECT DISTINCT outlet FROM pours").fetchall()]
+    known = "FROM pours WHERE outlet = ? AND meter = ? AND pulses_per_litre_milli = ? AND pace > 0"
+    found = []
+    for outlet in outlets:
+        of = (outlet, meter, pulses_per_litre_milli)
+        if conn.execute(f"SELECT count(*) {known}", of).fetchone()[0] >= 2 * limit:
+            first, last = (
+                [row[0] for row in conn.execute(f"SELECT pace {known} ORDER BY txn {way} LIMIT ?", (*of, limit))]
+                for way in ("ASC", "DESC")
+            )
+            found.append((first, last))
+    return found
 
 
 def _insert(conn: sqlite3.Connection, terms: PourTerms, clock: Clock) -> None:

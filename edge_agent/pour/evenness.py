@@ -1,144 +1,224 @@
-"""Was it water all the time? An outlet has one pace; air in the meter and a leak behind it have another for a while.
+"""Was it all water, and all of it for the buyer? An outlet that is open gives water along one straight line.
 
-Three looks at the counts of a pour, each for what the others cannot see:
+    counts
+      |                        ___  what the settled meter shows
+      |                    .-'
+      |                .-'|     |
+      |            .-'    |overrun
+      |        .-'        |
+      |____.-'            |
+      |lag|               |
+     opened              shut     time
 
-    windows    the pour is cut into windows of some counts; two whose paces differ by more than water does: a leak that
-               came or went, a rotor that stood
-    usual      the pace of the outlet's last pours; a window far from it: a leak that lasted from the first drop to the
-               last
-    head       counts in the first moments of a stretch that the pace of the rest (or the usual one, when there is no
-               rest) does not explain: air, which is out of the hose before a window is over
+Everything that makes a count lie bends this line or does not fit its ends: air counts before water can have come, a
+leak is a kink or a steeper line than the outlet ever had, a rotor that stands is a step or a count that ends too early.
+So three questions, asked of the readings and of what the outlet's last pours taught (`Habit`):
 
-A pause, when the valve fell shut on the way, ends a stretch and begins another. Readings that are missing are no pause.
-The usual pace is learned from doubtful pours as well, so that a new pump is believed after some of them.
+    straight   does every reading lie on the line through all of them
+    usual      is the line about as steep as the outlet's last ones
+    complete   do the line's pace and the time between the relay's two answers explain the settled count: the pace times
+               (open time - lag + overrun)
+
+The last one is an estimate of the bill's error, and it has an uncertainty of its own: the pace of a short pour, an
+outlet of which little is known, an order whose hour is not known. Only if both together stay within one percent, or
+within two counts of the meter, is the pour certain. Whatever cannot be known makes it doubtful; nothing is assumed.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import median_low
 from typing import Final
 
 HOUR_MS: Final = 3_600_000
 
-# One count more or less in forty is 2.5 percent, well below what is looked for.
-WINDOW_COUNTS: Final = 40
-WINDOW_MS: Final = 1_000
-# Pressure behind a pump sways by some percent; a hole in a hose is half as wide as an outlet.
-UNEVEN_PERCENT: Final = 20
-UNUSUAL_PERCENT: Final = 25
-# A gap in which so many counts were due is a pause; before a pace is known, one of so many milliseconds.
-PAUSE_COUNTS: Final = 4
-PAUSE_MS: Final = 700
-# The first moments of a stretch: air in a hose of a metre is out by then.
-HEAD_MS: Final = 3_000
-# What the head may have beyond its explanation: half a percent of the pour, but not less than two counts, by which it
-# is uncertain anyway; explained by the usual pace, as much as two pours of one outlet differ.
-AIR_PERMILLE: Final = 5
-AIR_COUNTS_MIN: Final = 2
-USUAL_SWAY_PERCENT: Final = 8
-# The usual pace is the median of so many pours.
-PACES_REMEMBERED: Final = 9
-PACE_COUNTS_MIN: Final = 20
+# A bill may be off by one percent, or by two counts, because a meter cannot show less than one at either end. Of both
+# something is kept for the estimate, which errs as well: a valve that shuts 30 ms late is half a count.
+TOLERANCE_SHARE: Final = 0.008
+TOLERANCE_COUNTS: Final = 1.75
+# What a reading may lie beside the line: rounding is half a count, the rest is for a pump that sways.
+BESIDE_SHARE: Final = 0.0075
+BESIDE_COUNTS: Final = 1.5
+# The first moments take no part in the line, though they are held against it: air is out of a hose of a metre by then.
+HEAD_MS: Final = 1_000
+# A line needs so much behind the head; a shorter pour is held against the usual pace.
+LINE_MS: Final = 1_500
+LINE_COUNTS: Final = 20
+LINE_POINTS: Final = 8
+# Rounding to whole counts scatters a reading by 1/sqrt(12) of a count.
+SCATTER_COUNTS: Final = 0.29
+# Of a pour that ended by itself only the start is estimated; at its end half a count more or less is not seen.
+LAST_COUNT: Final = 0.5
+# Two pours of one outlet differ by as much in pace; further off is a leak all the time, or another pump.
+USUAL_SWAY: Final = 0.02
+UNUSUAL_SHARE: Final = 0.25
+# So many pours teach; their medians count, so that a disturbed one is outvoted.
+LESSONS_REMEMBERED: Final = 9
+LESSONS_MIN: Final = 3
+# A new outlet: valves open within 20 to 80 ms and shut within 20 to 60 (direct) or 100 to 600 (pilot), an answer comes
+# some milliseconds after its deed. Until it is known better, its pours are believed if any valve could have made them.
+LAG_GUESS_MS: Final = 50
+LAG_SPREAD_MS: Final = 40
+OVERRUN_GUESS_MS: Final = 200
+OVERRUN_MS_MAX: Final = 800
+# Five minutes at ten looks a second are fewer; of a longer pour every second point is dropped.
+POINTS_MAX: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """So many counts since the pour began, at a time."""
+    """So many counts since the pour began, at a time; the count was true at some moment of the last `took_ms`."""
 
     counts: int
     mono_ms: int
-
-
-def usual_pace(paces: Sequence[int]) -> int | None:
-    """The pace of an outlet by its last pours, newest first, in counts per hour; None for a new outlet."""
-    known = paces[:PACES_REMEMBERED]
-    return median_low(known) if known else None
+    took_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Evenness:
-    """What is known of the pace so far. `start` is where this stretch began, `last` the newest growth."""
+class Lesson:
+    """One pour: counts per hour, ms from the order to open to the first drop, ms from the order to shut to the last."""
 
-    start: Point
-    usual: int | None = None
-    window: Point | None = None
-    last: Point | None = None
-    head: Point | None = None
-    quiet_ms: int = 0
-    resting: bool = False
-    slowest: int | None = None
-    fastest: int | None = None
-    air: bool = False
+    pace: int
+    lag_ms: int
+    overrun_ms: int
 
-    def take(self, now: Point) -> Evenness:
-        """One more look at the open valve."""
-        last = self.last or self.start
-        if now.counts == last.counts:
-            resting = self.resting or (last.counts > self.start.counts and self._is_pause(now.mono_ms - last.mono_ms))
-            return replace(self, quiet_ms=now.mono_ms, resting=resting)
-        if self.resting:
-            start = Point(last.counts, self.quiet_ms)
-            air = self.air or self._began_with_air()
-            return replace(self, start=start, window=now, last=now, head=None, resting=False, air=air)
-        if self.window is None:
-            return replace(self, window=now, last=now)
-        head = self.head
-        if head is None and now.mono_ms - self.start.mono_ms >= HEAD_MS:
-            head = now
-        if now.counts - self.window.counts < WINDOW_COUNTS or now.mono_ms - self.window.mono_ms < WINDOW_MS:
-            return replace(self, last=now, head=head)
-        pace = _pace(self.window, now)
-        slowest = pace if self.slowest is None else min(self.slowest, pace)
-        fastest = pace if self.fastest is None else max(self.fastest, pace)
-        return replace(self, window=now, last=now, head=head, slowest=slowest, fastest=fastest)
 
-    @property
-    def is_even(self) -> bool:
-        """Whether all that was counted may have been water for the buyer."""
-        slowest, fastest = self.slowest, self.fastest
-        if slowest is not None and fastest is not None:
-            if _differ(slowest, fastest, UNEVEN_PERCENT):
-                return False
-            if self.usual is not None and (
-                _differ(self.usual, fastest, UNUSUAL_PERCENT) or _differ(slowest, self.usual, UNUSUAL_PERCENT)
-            ):
-                return False
-        return not self.air and not self._began_with_air()
+@dataclass(frozen=True, slots=True)
+class Habit:
+    """What an outlet is known for. While it is new, `pace` is None and the times are guesses."""
+
+    pace: int | None = None
+    lag_ms: int = LAG_GUESS_MS
+    overrun_ms: int = OVERRUN_GUESS_MS
+
+
+def habit(lessons: Sequence[Lesson]) -> Habit:
+    """What the last pours show, newest first; straight ones, believed or not, or a new pump would never be learned."""
+    known = lessons[:LESSONS_REMEMBERED]
+    if not known:
+        return Habit()
+    overrun_ms = median_low([lesson.overrun_ms for lesson in known])
+    if len(known) < LESSONS_MIN:
+        return Habit(overrun_ms=overrun_ms)
+    pace, lag_ms = median_low([lesson.pace for lesson in known]), median_low([lesson.lag_ms for lesson in known])
+    return Habit(pace, lag_ms, overrun_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The line through a pour's readings: `pace` and `pace_error` in counts per ms, through one point of it."""
+
+    pace: float
+    pace_error: float
+    mid_ms: float
+    mid_counts: float
+
+    def at(self, mono_ms: float) -> float:
+        """The count that the line has at a time."""
+        return self.mid_counts + self.pace * (mono_ms - self.mid_ms)
 
     @property
-    def pace(self) -> int | None:
-        """The pace after the head, for the outlet to be known by; None when there was too little of it."""
-        if self.head is None or self.last is None:
-            return None
-        grown = self.last.counts - self.head.counts
-        if grown < PACE_COUNTS_MIN or self.last.mono_ms - self.head.mono_ms < WINDOW_MS:
-            return None
-        return _pace(self.head, self.last)
-
-    def _is_pause(self, quiet_ms: int) -> bool:
-        pace = self.slowest or self.usual
-        return quiet_ms > PAUSE_MS if pace is None else pace * quiet_ms >= PAUSE_COUNTS * HOUR_MS
-
-    def _began_with_air(self) -> bool:
-        if self.last is None:
-            return False
-        if self.pace is not None and self.head is not None:
-            head, pace = self.head, self.pace
-            may_exceed = max(AIR_COUNTS_MIN, self.last.counts * AIR_PERMILLE // 1000)
-        elif self.usual is not None:
-            head, pace = self.last, self.usual
-            may_exceed = AIR_COUNTS_MIN + (head.counts - self.start.counts) * USUAL_SWAY_PERCENT // 100
-        else:
-            return False
-        explained = pace * (head.mono_ms - self.start.mono_ms) // HOUR_MS
-        return head.counts - self.start.counts - explained > may_exceed
+    def per_hour(self) -> int:
+        return round(self.pace * HOUR_MS)
 
 
-def _pace(start: Point, end: Point) -> int:
-    return (end.counts - start.counts) * HOUR_MS // (end.mono_ms - start.mono_ms)
+def keep(trace: list[Point], point: Point) -> None:
+    """Add a point to a trace that never grows beyond its limit."""
+    if len(trace) >= POINTS_MAX:
+        del trace[1::2]
+    trace.append(point)
 
 
-def _differ(low: int, high: int, percent: int) -> bool:
-    return high * 100 > low * (100 + percent)
+def grown_part(trace: Sequence[Point]) -> Sequence[Point]:
+    """From the first reading that had grown to the last one that did: before and after it nothing is known to flow."""
+    first = next((number for number, point in enumerate(trace) if point.counts > trace[0].counts), len(trace))
+    last = len(trace)
+    while last > first + 1 and trace[last - 1].counts == trace[last - 2].counts:
+        last -= 1
+    return trace[first:last]
+
+
+def line_through(trace: Sequence[Point]) -> Line | None:
+    """The line with the least squares; None for a pour that is too short for one."""
+    flowing = grown_part(trace)
+    body = [point for point in flowing if point.mono_ms >= flowing[0].mono_ms + HEAD_MS]
+    if len(body) < LINE_POINTS:
+        return None
+    if body[-1].mono_ms - body[0].mono_ms < LINE_MS or body[-1].counts - body[0].counts < LINE_COUNTS:
+        return None
+    mid_ms = sum(point.mono_ms for point in body) / len(body)
+    mid_counts = sum(point.counts for point in body) / len(body)
+    square = sum((point.mono_ms - mid_ms) ** 2 for point in body)
+    pace = sum((point.mono_ms - mid_ms) * (point.counts - mid_counts) for point in body) / square
+    return Line(pace, SCATTER_COUNTS / math.sqrt(square), mid_ms, mid_counts)
+
+
+def is_straight(trace: Sequence[Point], line: Line) -> bool:
+    """Whether every reading lies on the line, somewhere between its question and its answer."""
+    flowing = grown_part(trace)
+    beside = max(BESIDE_COUNTS, flowing[-1].counts * BESIDE_SHARE)
+    return all(
+        line.at(point.mono_ms - point.took_ms) - beside <= point.counts <= line.at(point.mono_ms) + beside
+        for point in flowing
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """For how long the valve was open, by the relay's answers. `shut_ms` is None when the water ended by itself before;
+    `spread_ms` is how far off the times may be."""
+
+    opened_ms: int
+    shut_ms: int | None
+    spread_ms: int = 0
+
+
+def doubt(trace: Sequence[Point], counts: int, stay: Stay, known: Habit) -> str | None:
+    """Why the settled `counts` cannot be believed to be water for the buyer; None when they can."""
+    line = line_through(trace)
+    if line is None:
+        return _doubt_of_a_glass(counts, stay, known)
+    if not is_straight(trace, line):
+        return "the pace jumped: a leak that came or went, or a rotor that stood"
+    if known.pace is not None and not _about(line.per_hour, known.pace):
+        return f"{line.per_hour} counts an hour, and this outlet's usual ones are {known.pace}: a leak all the time"
+    began_ms = stay.opened_ms + known.lag_ms
+    beyond, error = line.at(began_ms), line.pace_error * (line.mid_ms - began_ms) + line.pace * stay.spread_ms
+    if known.pace is None:
+        beyond = math.copysign(max(0.0, abs(beyond) - line.pace * LAG_SPREAD_MS), beyond)
+    if stay.shut_ms is None:
+        error += LAST_COUNT
+    elif known.pace is None:
+        overrun = counts - line.at(stay.shut_ms)
+        if not -1 <= overrun <= line.pace * OVERRUN_MS_MAX:
+            return f"{overrun:+.1f} counts after the order to shut, which no valve gives"
+    else:
+        ended_ms = stay.shut_ms + known.overrun_ms
+        beyond += counts - line.at(ended_ms)
+        error += line.pace_error * (ended_ms - line.mid_ms)
+    return _doubt_of(beyond, error, counts)
+
+
+def _doubt_of_a_glass(counts: int, stay: Stay, known: Habit) -> str | None:
+    """The same of a pour too small for a line: it is held against the outlet's usual pace."""
+    if stay.shut_ms is None:
+        return None if counts <= TOLERANCE_COUNTS else "the water ended before its pace could be seen"
+    if known.pace is None:
+        return "the pour was too short for an outlet of which nothing is known"
+    pace = known.pace / HOUR_MS
+    beyond = counts - pace * (stay.shut_ms + known.overrun_ms - stay.opened_ms - known.lag_ms)
+    return _doubt_of(beyond, counts * USUAL_SWAY + pace * stay.spread_ms, counts)
+
+
+def _doubt_of(beyond: float, error: float, counts: int) -> str | None:
+    """`beyond`: how many counts more than the pace explains; `error`: how far off that estimate may be."""
+    allowed = max(TOLERANCE_COUNTS, counts * TOLERANCE_SHARE)
+    if abs(beyond) + error <= allowed:
+        return None
+    return f"{beyond:+.1f} counts that no pace explains, give or take {error:.1f}: at most {allowed:.1f} may be off"
+
+
+def _about(pace: int, usual: int) -> bool:
+    return usual <= pace * (1 + UNUSUAL_SHARE) and pace <= usual * (1 + UNUSUAL_SHARE)

@@ -27,11 +27,6 @@ SLACK_ML: Final = 20
 # Readings from which the pace is taken: about a second at ten looks a second, so that one count more or less matters
 # little, and a change of pressure is still seen in time.
 PACE_READINGS: Final = 12
-# The time by which a new outlet is told to shut too early, until it has been seen shutting: a direct valve takes
-# 20 to 60 ms, a pilot valve 100 to 600, and the hose behind it empties.
-OVERRUN_GUESS_MS: Final = 200
-# The overrun of an outlet is the median of its last pours: one that was disturbed does not count.
-OVERRUNS_REMEMBERED: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +137,6 @@ def between(before: int, after: int, modulus: int | None, factor: Factor, at_mos
     return Volume(0, certain=False) if counts is None else Volume(factor.millilitres(counts), certain=True)
 
 
-def learned_overrun_ms(overruns_ms: Sequence[int]) -> int:
-    """For how long an outlet still gives water after it was told to shut, by its last pours, newest first."""
-    known = overruns_ms[:OVERRUNS_REMEMBERED]
-    return median_low(known) if known else OVERRUN_GUESS_MS
-
-
 def overrun_ml(pace_ml_per_s: int, overrun_ms: int) -> int:
     """What still flows after the order to shut, at this pace."""
     return pace_ml_per_s * overrun_ms // 1000
@@ -215,3 +204,30 @@ def drift_ppm(run: MeasuredPour, factor: Factor) -> int:
     """How much more (or, negative, less) the meter shows than truly flowed, in millionths."""
     shown = factor.millilitres(run.counts)
     return (shown - run.measured_ml) * 1_000_000 // run.measured_ml
+
+
+# --- drift, seen without a person ---
+
+# A relay's timer is a clock, so an outlet's pace is a measure of the meter: pump and valve give what they gave when the
+# meter was calibrated. Two pours differ by some percent, so medians of many are compared, and a shift of this size in
+# each outlet is not chance. It is the meter, or a flow that really changed: a measured pour tells which.
+PACES_COMPARED: Final = 49
+SHIFT_PPM_MAX: Final = 30_000
+
+
+def shift_ppm(outlets: Sequence[tuple[Sequence[int], Sequence[int]]]) -> int | None:
+    """By how much all outlets became quicker (or, negative, slower) since the meter's factor was set, in millionths.
+
+    Each outlet: the paces of its first pours with this factor, and of its last ones. The outlet that moved least
+    counts: a worn meter shows in all of them, a clogged tap in one. None while no outlet has poured enough to tell.
+    """
+    shifts = [
+        (median_low(last) - median_low(first)) * 1_000_000 // median_low(first)
+        for first, last in outlets
+        if len(first) >= PACES_COMPARED and len(last) >= PACES_COMPARED
+    ]
+    if not shifts:
+        return None
+    if min(shifts) < 0 < max(shifts):
+        return 0
+    return min(shifts, key=abs)

@@ -22,7 +22,7 @@ from edge_agent.pour.flow import Calibration, CalibrationRefused, Factor, Measur
 from edge_agent.pour.plan import hold_fen
 from edge_agent.pour.recovery import recover
 from edge_agent.pour.session import MACHINE, Pouring
-from edge_agent.pour.watch import WaterWatch
+from edge_agent.pour.watch import DRIFT, WaterWatch
 from shared.clock import Clock
 from shared.ids import Nonce, OrderId, check_id, mint_nonce
 from shared.messages import MachineConfig, Means, MeterCalibrated, PourEnded, PourOffer, PourRefused
@@ -34,8 +34,6 @@ log = logging.getLogger(__name__)
 PRESS_PREFIX = "w"
 # A person who pressed still stands there.
 PRESS_VALID_MS = 10_000
-# The fault that says that a meter must be calibrated.
-DRIFT = "meter_drift"
 
 RefusedReason = Literal["void", "late_grant", "not_selling", "plan_ended", "unfit"]
 

@@ -7,11 +7,12 @@ import logging
 from dataclasses import dataclass, replace
 from typing import Final
 
-from edge_agent.devices.ports import Purifier, Totaliser, WaterReading
+from edge_agent.devices.ports import Purifier, Totaliser
 from edge_agent.errors import BoardMisbehaved, BoardSilent, LinkDown, NeverSent
 from edge_agent.ledger.pours import Learned, PourIntent
+from edge_agent.pour import evenness
 from edge_agent.pour import flow as flows
-from edge_agent.pour.evenness import Evenness, Point
+from edge_agent.pour.evenness import Habit, Point, Stay
 from edge_agent.pour.flow import Factor, Flow
 from edge_agent.pour.transitions import (
     ENDS,
@@ -48,28 +49,22 @@ STILL_MS: Final = 1_000
 FLOWS_ON_MS: Final = 4_000
 # How long a meter that fell silent is waited for, because its count settles the pour for certain.
 METER_WAIT_MS: Final = 15_000
-# An overrun of more than twice the usual and a half second is a valve that hung, or a leak; one of less than a third of
-# the usual is a rotor that stood, as far as the counter can tell so little.
-OVERRUN_TIMES_MAX: Final = 2
-OVERRUN_SLACK_MS: Final = 500
-OVERRUN_TIMES_MIN: Final = 3
-OVERRUN_COUNTS_MIN: Final = 5
-# What a meter that was silent must have counted meanwhile: half of what its pace foretold, because the valve may have
-# been shut before it could be told.
-CAUGHT_UP_SHARE: Final = 2
+# An order and its answer take so long on a line that does nothing else; what comes later may have been heard earlier.
+ORDER_MS: Final = 100
+# A pause of so long is looked into while it lasts: is there water at all?
+PAUSE_MS: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
 class PourLimits:
-    """What this pour must keep to. `nominal_ml_per_s`, `overrun_ms` and `usual_pace` are the outlet's."""
+    """What this pour must keep to. `nominal_ml_per_s` and `habit` are the outlet's."""
 
     asked_ml: int
     volume_ml_max: int
     time_ms_max: int
     stall_ms: int
     nominal_ml_per_s: int
-    overrun_ms: int
-    usual_pace: int | None = None
+    habit: Habit
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +100,14 @@ class PourRun:
         before = Totaliser(intent.totaliser_before, intent.modulus, clock.mono_ms())
         factor = Factor(intent.pulses_per_litre_milli)
         self._flow = Flow.begin(before, factor, limits.nominal_ml_per_s)
-        self._even = Evenness(Point(0, clock.mono_ms()), limits.usual_pace)
+        self._trace: list[Point] = []
         self._opened_ms: int | None = None  # when the first order to open left
+        self._asked_first_ms: int | None = None  # when the first one left that the relay may have heard
+        self._open_from_ms: int | None = None  # when the relay heard one
+        self._shut_from_ms: int | None = None  # when it heard the order to shut, or its timer shut it
+        self._spread_ms = 0  # by how much these two may be wrong
+        self._order_ms = 0  # how long the last order to open took
+        self._heard_ms = clock.mono_ms()  # when the relay last answered one
         self._open_until_ms = clock.mono_ms()  # until then the relay surely keeps it open
         self._shut_by_ms = clock.mono_ms()  # by then the relay's own timer has surely shut it
         self._closing_ms = clock.mono_ms()
@@ -114,6 +115,7 @@ class PourRun:
         self._closing_pace = 0
         self._flow_at_closing = self._flow
         self._reason: PourReason = "power_lost"
+        self._quiet_since_ms: int | None = None  # the growth after which the probes were last asked
         self._dry = False
         self._flows_on = False
         self._after: Totaliser | None = None
@@ -163,7 +165,7 @@ class PourRun:
         self._opened_ms = self._clock.mono_ms()
         if self._opened_ms > not_after_mono_ms:
             return Event.NEVER_OPENED
-        self._even = Evenness(Point(0, self._opened_ms), self._limits.usual_pace)
+        self._trace = [Point(0, self._opened_ms)]
         try:
             await self._arm()
         except NeverSent:
@@ -171,6 +173,11 @@ class PourRun:
         except LINE_TROUBLE as trouble:
             log.info("the valve did not answer: %s", trouble)
             self._open_until_ms = self._clock.mono_ms() + REARM_MS
+            match await self._is_open():
+                case True:
+                    self._open_from_ms = self._opened_ms + ORDER_MS // 2
+                case False:
+                    self._asked_first_ms = None
             return Event.UNANSWERED
         finally:
             self._flow = replace(self._flow, last_growth_ms=self._clock.mono_ms())
@@ -179,6 +186,7 @@ class PourRun:
     async def _arm(self) -> None:
         """Let the valve stay open for one more slice. What was sent may have been heard, answered or not."""
         asked_ms = self._clock.mono_ms()
+        self._asked_first_ms = self._asked_first_ms or asked_ms
         try:
             await self._valve.open_for(self._intent.relay, SLICE_MS)
         except NeverSent:
@@ -186,8 +194,21 @@ class PourRun:
         except LINE_TROUBLE:
             self._shut_by_ms = self._clock.mono_ms() + SLICE_MS + TIMER_SLACK_MS
             raise
+        self._heard_ms = self._clock.mono_ms()
+        self._order_ms = self._heard_ms - asked_ms
+        if self._open_from_ms is None:
+            self._open_from_ms = self._heard_ms
+            self._spread_ms += max(0, self._heard_ms - self._asked_first_ms - ORDER_MS)
         self._open_until_ms = asked_ms + SLICE_MS
         self._shut_by_ms = self._clock.mono_ms() + SLICE_MS + TIMER_SLACK_MS
+
+    async def _is_open(self) -> bool | None:
+        """What the relay says of itself; None when it is silent."""
+        try:
+            return await self._valve.is_open(self._intent.relay)
+        except LINE_TROUBLE as trouble:
+            log.info("the valve did not answer: %s", trouble)
+            return None
 
     async def _watch(self) -> Event | None:
         """One look at an open valve; None when it goes on as it is."""
@@ -199,6 +220,7 @@ class PourRun:
                 if self._clock.mono_ms() >= self._open_until_ms:
                     return Event.VALVE_LOST
         grew = await self._look()
+        await self._look_into_pause()
         event = closing_event(self._as_look(), self._bounds())
         if event is not None:
             return event
@@ -207,6 +229,7 @@ class PourRun:
 
     async def _look(self) -> bool:
         """Read the meter; whether it has grown. A silent one is noticed by the age of its last reading."""
+        asked_ms = self._clock.mono_ms()
         try:
             reading = await self._meter.totaliser()
         except LINE_TROUBLE as trouble:
@@ -214,8 +237,15 @@ class PourRun:
             return False
         before = self._flow.counts
         self._flow = self._flow.take(reading)
-        self._even = self._even.take(Point(self._flow.counts, reading.mono_ms))
+        evenness.keep(self._trace, Point(self._flow.counts, reading.mono_ms, max(0, reading.mono_ms - asked_ms)))
         return self._flow.counts > before
+
+    async def _look_into_pause(self) -> None:
+        """Once in every pause: do the probes show that there is no water? Later it cannot be told from a rotor's."""
+        growth_ms = self._flow.last_growth_ms
+        if self._clock.mono_ms() - growth_ms >= PAUSE_MS and self._quiet_since_ms != growth_ms:
+            self._quiet_since_ms = growth_ms
+            self._dry = await self._is_dry()
 
     def _as_look(self) -> Look:
         assert self._opened_ms is not None
@@ -234,7 +264,7 @@ class PourRun:
         limits = self._limits
         return Bounds(
             asked_ml=limits.asked_ml,
-            overrun_ml=flows.overrun_ml(self._flow.ml_per_s(), limits.overrun_ms),
+            overrun_ml=flows.overrun_ml(self._flow.ml_per_s(), limits.habit.overrun_ms + self._order_ms),
             volume_ml_max=limits.volume_ml_max,
             time_ms_max=limits.time_ms_max,
             stall_ms=limits.stall_ms,
@@ -259,26 +289,43 @@ class PourRun:
         ahead_ms = self._closing_ms - self._flow.newest.mono_ms
         self._closing_ml = self._flow.millilitres + self._closing_pace * ahead_ms // 1000
         if event is Event.STALLED:
-            probes = await self._probes()
-            self._dry = stall_is_proven(probes.pressure_kpa, probes.level_mm)
+            self._dry = self._dry and await self._is_dry()
+        elif event is Event.VALVE_LOST:
+            self._shut_from_ms = self._heard_ms + SLICE_MS
 
-    async def _probes(self) -> WaterReading:
+    async def _is_dry(self) -> bool:
+        """Whether pressure or level show that there is no water to flow."""
         try:
-            return await self._sensors.read()
+            probes = await self._sensors.read()
         except LINE_TROUBLE as trouble:
             log.info("the probes did not answer: %s", trouble)
-            return WaterReading()
+            return False
+        return stall_is_proven(probes.pressure_kpa, probes.level_mm)
 
     async def _shut(self) -> Event | None:
+        asked_ms = self._clock.mono_ms()
         try:
             await self._valve.shut(self._intent.relay)
         except LINE_TROUBLE as trouble:
             log.warning("the valve did not answer the order to shut: %s", trouble)
             if self._clock.mono_ms() >= self._shut_by_ms:
                 return Event.RAN_OUT
-            await self._clock.sleep_ms(LOOK_MS)
+            match await self._is_open():
+                case False:
+                    self._note_shut(asked_ms + ORDER_MS // 2)
+                    return Event.SHUT
+                case None:
+                    await self._clock.sleep_ms(LOOK_MS)
             return None
+        heard_ms = self._clock.mono_ms()
+        self._note_shut(heard_ms)
+        self._spread_ms += max(0, heard_ms - asked_ms - ORDER_MS)
         return Event.SHUT
+
+    def _note_shut(self, heard_ms: int) -> None:
+        """The relay has shut it, unless its timer had done so before."""
+        if self._shut_from_ms is None:
+            self._shut_from_ms = heard_ms
 
     async def _wait_still(self, watched: bool) -> Event | None:
         """One look at the settling meter; a verdict once it stands still, grows on, or cannot be read."""
@@ -307,34 +354,29 @@ class PourRun:
 
     def _is_proven(self, after: Totaliser, watched: bool) -> bool:
         """Whether the settled count tells how much has flowed."""
-        volume = self._between(after)
-        if not volume.certain or (self._reason == "stalled" and not self._dry):
+        if not self._between(after).certain or (self._reason == "stalled" and not self._dry):
             return False
         if not watched:
             return True
-        return not self._flow.broken and self._even.is_even and self._overran_as_usual(volume.poured_ml)
+        why = self._why_doubtful(after)
+        if why is not None:
+            log.warning("nobody can say how much has flowed: %s", why)
+        return why is None
 
-    def _overran_as_usual(self, poured_ml: int) -> bool:
-        """Whether valve and meter followed the order to shut: water came for a while, and not for long."""
-        expected_ml = flows.overrun_ml(self._closing_pace, self._limits.overrun_ms)
-        overrun_ml = poured_ml - self._closing_ml
-        if self._reason == "valve_lost":  # it was open until its timer ran out
-            return overrun_ml > 0 or self._closing_pace == 0
-        if self._reason == "meter_lost":
-            return self._caught_up(poured_ml)
-        at_most_ms = self._limits.overrun_ms * OVERRUN_TIMES_MAX + OVERRUN_SLACK_MS
-        if overrun_ml * 1000 > self._closing_pace * at_most_ms + flows.SLACK_ML * 1000:
-            return False
-        counts = self._flow.factor.counts(expected_ml)
-        return counts < OVERRUN_COUNTS_MIN or overrun_ml * OVERRUN_TIMES_MIN >= expected_ml
+    def _why_doubtful(self, after: Totaliser) -> str | None:
+        if self._flow.broken:
+            return "the meter was cleared or disturbed"
+        if self._open_from_ms is None:
+            return "the relay never answered an order to open"
+        shut_ms = None if self._reason == "stalled" else self._shut_from_ms
+        stay = Stay(self._open_from_ms, shut_ms, self._spread_ms)
+        return evenness.doubt(self._trace, self._counted(after), stay, self._limits.habit)
 
-    def _caught_up(self, poured_ml: int) -> bool:
-        """Whether a meter that was silent had counted on meanwhile: a rotor that stood would show too little."""
-        unseen_ms = self._closing_ms - self._flow_at_closing.last_growth_ms
-        expected_ml = self._closing_pace * unseen_ms // 1000
-        seen_ml = poured_ml - self._flow_at_closing.millilitres
-        counts = self._flow.factor.counts(expected_ml)
-        return self._closing_pace > 0 and (counts < OVERRUN_COUNTS_MIN or seen_ml * CAUGHT_UP_SHARE >= expected_ml)
+    def _counted(self, after: Totaliser) -> int:
+        """What the settled meter has counted; 0 when it cannot be."""
+        intent = self._intent
+        at_most = Factor(intent.pulses_per_litre_milli).counts(intent.at_most_ml)
+        return flows.grown(intent.totaliser_before, after.count, intent.modulus, at_most) or 0
 
     def _between(self, after: Totaliser) -> flows.Volume:
         intent = self._intent
@@ -342,17 +384,24 @@ class PourRun:
         return flows.between(intent.totaliser_before, after.count, intent.modulus, factor, intent.at_most_ml)
 
     def _result(self, state: State, watched: bool) -> PourResult:
-        after, learned = self._after, Learned()
-        if watched:
-            open_ms = 0 if self._opened_ms is None else max(0, self._closing_ms - self._opened_ms)
-            learned = Learned(open_ms=open_ms, pace=self._even.pace)
+        after = self._after
+        learned = self._learned(after) if watched else Learned()
         if after is None:
             # Never opened, or a meter that never came back: what was seen of it is the best that is known.
             return PourResult(state, self._reason, self._flow.millilitres, self._flow.newest.count, learned)
         volume = self._between(after)
         poured_ml = volume.poured_ml if volume.certain else self._flow.millilitres
         overrun_ml = poured_ml - self._closing_ml if watched else 0
-        # Doubtful pours teach as well, or one disturbed lesson would make every sound pour after it doubtful.
-        if watched and self._reason == "target" and self._closing_pace > 0:
-            learned = replace(learned, overrun_ms=max(0, overrun_ml) * 1000 // self._closing_pace)
         return PourResult(state, self._reason, poured_ml, after.count, learned, overrun_ml, self._flows_on)
+
+    def _learned(self, after: Totaliser | None) -> Learned:
+        """What this pour taught, believed or not, if it was one straight line from an order to open to one to shut."""
+        opened_ms, shut_ms = self._open_from_ms, None if self._reason == "stalled" else self._shut_from_ms
+        line = evenness.line_through(self._trace)
+        if opened_ms is None or shut_ms is None:
+            return Learned(open_ms=0 if self._opened_ms is None else max(0, self._closing_ms - self._opened_ms))
+        open_ms = max(0, shut_ms - opened_ms)
+        if line is None or after is None or self._spread_ms or not evenness.is_straight(self._trace, line):
+            return Learned(open_ms=open_ms)
+        beyond = self._counted(after) - line.at(shut_ms)
+        return Learned(open_ms=open_ms, overrun_ms=max(0, round(beyond / line.pace)), pace=line.per_hour)

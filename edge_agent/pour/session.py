@@ -25,7 +25,7 @@ from edge_agent.ledger import locks, pours, water
 from edge_agent.ledger.database import LedgerDatabase
 from edge_agent.ledger.pours import PourIntent, PourRow, PourTerms
 from edge_agent.pour import flow, upkeep
-from edge_agent.pour.evenness import PACES_REMEMBERED, usual_pace
+from edge_agent.pour.evenness import LESSONS_REMEMBERED, Habit, Lesson, habit
 from edge_agent.pour.flow import Factor
 from edge_agent.pour.plan import charged_fen
 from edge_agent.pour.run import LINE_TROUBLE, SLICE_MS, PourLimits, PourResult, PourRun
@@ -56,8 +56,7 @@ class Ready:
     limits: WaterLimits
     before: Totaliser
     factor: Factor
-    overrun_ms: int
-    usual_pace: int | None
+    habit: Habit
 
 
 class Pouring:
@@ -88,10 +87,9 @@ class Pouring:
     async def make_ready(self, config: PurifierConfig, outlet: Outlet) -> Ready:
         """Look at the meter; raises `Refused("not_selling")` when it cannot be read."""
         before = await self._count()
-        limit = max(flow.OVERRUNS_REMEMBERED, PACES_REMEMBERED)
-        overruns, paces = await self._ledger.read(lambda conn: pours.lessons(conn, outlet.warmth, limit))
-        overrun_ms = flow.learned_overrun_ms(overruns)
-        return Ready(outlet, config.limits, before, await self.factor(), overrun_ms, usual_pace(paces))
+        taught = await self._ledger.read(lambda conn: pours.lessons(conn, outlet.warmth, LESSONS_REMEMBERED))
+        known = habit([Lesson(*lesson) for lesson in taught])
+        return Ready(outlet, config.limits, before, await self.factor(), known)
 
     async def _count(self) -> Totaliser:
         """What the meter shows; asked again on a noisy line, because reading does no harm."""
@@ -121,8 +119,7 @@ class Pouring:
             time_ms_max=ready.limits.pour_ms_max,
             stall_ms=ready.limits.stall_ms,
             nominal_ml_per_s=ready.outlet.nominal_ml_per_s,
-            overrun_ms=ready.overrun_ms,
-            usual_pace=ready.usual_pace,
+            habit=ready.habit,
         )
         self._stop = asyncio.Event()
         self._run = self._new_run(intent, limits)
@@ -141,7 +138,7 @@ class Pouring:
             time_ms_max=0,
             stall_ms=0,
             nominal_ml_per_s=USUAL_ML_PER_S,
-            overrun_ms=0,
+            habit=Habit(),
         )
         result = await self._new_run(row.intent, limits).resume()
         return await self._end(row.txn, row.terms, row.intent, result)

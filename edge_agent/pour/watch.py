@@ -1,5 +1,5 @@
-"""What a purifier knows of itself between two pours: leaks, water quality, filters, plan. From it follows whether it
-may give water.
+"""What a purifier knows of itself between two pours: leaks, drift, water quality, filters, plan. From it follows
+whether it may give water.
 
 A leak is growth of the meter while every valve is shut. What the meter showed when water last had a right to flow is in
 the ledger, so a leak is also found when it happened while nobody watched, and it stops the water without a network.
@@ -15,7 +15,7 @@ from typing import Final
 
 from edge_agent.devices.ports import Purifier, Totaliser, WaterReading
 from edge_agent.errors import DiskShort
-from edge_agent.ledger import locks, outbox, water
+from edge_agent.ledger import locks, outbox, pours, water
 from edge_agent.ledger.database import LedgerDatabase
 from edge_agent.pour import flow, upkeep
 from edge_agent.pour.display import Stop
@@ -50,6 +50,8 @@ TICK_EVERY_MS: Final = 600_000
 LEAK_ML_MAX: Final = 200_000
 
 METER_SILENT: Final = "meter_silent"
+# The fault that says that a meter must be calibrated.
+DRIFT: Final = "meter_drift"
 
 
 class WaterWatch:
@@ -143,6 +145,7 @@ class WaterWatch:
         self._flushed_ml = end.poured_ml + (0 if rested else self._flushed_ml)
         self._poured_ms = self._base_ms = now
         await self._note_leak_fault()
+        await self._look_for_drift()
         await self.tick()
 
     # --- loops ---
@@ -233,6 +236,22 @@ class WaterWatch:
         log.error("leak: %s", detail)
         self._base_ms = self._leak_told_ms = self._clock.mono_ms()
         await self._note_leak_fault()
+
+    async def _look_for_drift(self) -> None:
+        """Hold the outlets' last paces against those from when the meter's factor was set."""
+        meter, factor = self._purifier.meter.meter, await self._pouring.factor()
+        shift = flow.shift_ppm(
+            await self._ledger.read(
+                lambda conn: pours.paces(conn, meter, factor.pulses_per_litre_milli, flow.PACES_COMPARED)
+            )
+        )
+        if shift is None or abs(shift) <= flow.SHIFT_PPM_MAX:
+            return
+        detail = (
+            f"the meter counts {shift / 10_000:+.1f} % against the pours after its factor was set:"
+            " a worn meter, or another flow; measure three pours and calibrate"
+        )
+        await self._tell(FaultChanged(code=DRIFT, scope=MACHINE, active=True, detail=detail))
 
     async def _note_leak_fault(self) -> None:
         """The fault is in the ledger: raised by a leak or a stuck valve, cleared by a person."""

@@ -24,6 +24,8 @@ from tests.ledger.pouring import pour_terms as terms
 from tests.ledger.pouring import poured as ended
 from tests.ledger.vending import open_plain
 
+LEARNED = Learned(open_ms=33_000, overrun_ms=310, pace=48_600)
+
 
 @pytest.fixture
 def conn(tmp_path: Path, clock: ManualClock) -> sqlite3.Connection:
@@ -39,20 +41,33 @@ def test_a_pour_from_intent_to_end(conn: sqlite3.Connection, clock: ManualClock)
     found = pours.open_pour(conn)
     assert found is not None
     assert (found.terms, found.intent, found.state, found.poured_ml) == (terms(), INTENT, "open", None)
-    seq = pours.end(conn, ended(txn), clock, Learned(open_ms=33_000, overrun_ms=310, pace=48_600))
+    seq = pours.end(conn, ended(txn), clock, LEARNED)
     assert pours.open_pour(conn) is None
     row = pours.pour(conn, OrderId("w1"))
     assert row is not None
     assert (row.state, row.poured_ml, row.charged_fen, row.counts, row.open_ms) == ("ended", 998, 50, 449, 33_000)
     assert facts(conn) == [ended(txn)]
     assert seq == outbox.position(conn).next_seq - 1
-    assert pours.lessons(conn, "cold", 5) == ([310], [48_600])
-    assert pours.lessons(conn, "hot", 5) == ([], [])
+    flowed_ms = 449 * 3_600_000 // 48_600
+    assert pours.lessons(conn, "cold", 5) == [(48_600, 33_000 + 310 - flowed_ms, 310)]
+    assert pours.lessons(conn, "hot", 5) == []
+
+
+def test_paces_are_an_outlets_history_with_one_factor(conn: sqlite3.Connection, clock: ManualClock) -> None:
+    for number in range(7):
+        factor = 450_000 if number else 460_000
+        txn = pours.begin(conn, terms(f"w{number}"), replace(INTENT, pulses_per_litre_milli=factor), clock)
+        pours.end(conn, ended(txn, f"w{number}"), clock, replace(LEARNED, pace=48_000 + number))
+    assert pours.paces(conn, "flow", 450_000, 3) == [([48_001, 48_002, 48_003], [48_006, 48_005, 48_004])]
+    assert pours.paces(conn, "flow", 450_000, 4) == []
+    assert pours.paces(conn, "flow", 460_000, 1) == []
+    assert pours.paces(conn, "another", 450_000, 1) == []
 
 
 def test_counts_hold_over_a_wrap(conn: sqlite3.Connection, clock: ManualClock) -> None:
     txn = pours.begin(conn, terms(), replace(INTENT, totaliser_before=2**32 - 100), clock)
-    pours.end(conn, ended(txn, totaliser_before=2**32 - 100, totaliser_after=349), clock)
+    pours.end(conn, ended(txn, totaliser_before=2**32 - 100, totaliser_after=349), clock, LEARNED)
+    assert pours.lessons(conn, "cold", 5)[0][1] == 33_310 - 449 * 3_600_000 // 48_600
     row = pours.pour(conn, OrderId("w1"))
     assert row is not None
     assert row.counts == 449

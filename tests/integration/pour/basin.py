@@ -16,6 +16,7 @@ from edge_agent.devices.ports import Purifier, Totaliser, WaterReading
 from edge_agent.errors import BoardSilent, PortClosed
 from edge_agent.ledger.database import LedgerDatabase
 from edge_agent.ledger.pours import PourTerms
+from edge_agent.pour.evenness import LESSONS_MIN
 from edge_agent.pour.session import Pouring
 from firmware_sim.faults import Faults
 from firmware_sim.timeline import Event, Timeline
@@ -221,6 +222,12 @@ class Basin:
         ready = await self.pouring.make_ready(config, config.outlets[0])
         not_after = self.clock.mono_ms() + 10_000
         return await self.pouring.pour(self.terms(asked_ml), ready, not_after_mono_ms=not_after)
+
+    async def teach(self) -> None:
+        """Three sound litres: what a new outlet needs before a glass of it can be believed."""
+        for _ in range(LESSONS_MIN):
+            await self.pour(1000)
+            self.rest()
 
     def given_ml(self) -> float:
         """What has come out of the outlet since the beginning."""

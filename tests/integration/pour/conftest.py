@@ -1,4 +1,4 @@
-"""A basin per test."""
+"""A basin per test: a new outlet, and one that has learned."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,3 +15,9 @@ async def basin(tmp_path: Path) -> AsyncIterator[Basin]:
     clock = TimelineClock(timeline)
     async with await open_ledger(tmp_path, clock) as ledger:
         yield Basin(ledger, clock, timeline, seed=7)
+
+
+@pytest.fixture
+async def taught(basin: Basin) -> Basin:
+    await basin.teach()
+    return basin

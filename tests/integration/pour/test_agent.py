@@ -58,7 +58,7 @@ async def test_a_leak_shuts_off_locks_and_waits_for_a_person(tmp_path: Path) -> 
     async with water_rig(tmp_path) as rig:
         async with rig.running():
             await rig.until_giving()
-            await rig.pour(300)
+            assert (await rig.pour(600))["state"] == "ended"
             await rig.sim.fault(MACHINE, "leak", "on")
             await rig.until_fault("water_leak")
             with pytest.raises(Refused, match="Leak"):
@@ -71,7 +71,7 @@ async def test_a_leak_shuts_off_locks_and_waits_for_a_person(tmp_path: Path) -> 
                 await rig.pour(300, press="after-restart")
             await rig.panel.ask("clear", code="water_leak", scope="machine")
             await rig.until_giving()
-            assert (await rig.pour(300, press="mended"))["state"] == "ended"
+            assert (await rig.pour(600, press="mended"))["state"] == "ended"
             leaked = [fact.leaked_ml for fact in await rig.facts() if isinstance(fact, WaterLeaked)]
         truth_ml = (await rig.water())["leaked_metered_ul"] / 1000
         assert leaked
@@ -95,7 +95,7 @@ async def test_a_metered_rental_ends_with_its_litres_and_without_a_network(tmp_p
             await rig.pour(100, means="free", paid_fen=0)
         shown = await rig.panel.ask("water")
         assert shown["display"]["zh"] == "预付水量已用完，请充值"
-        service = await rig.pour(200, service=True, means="free", paid_fen=0)
+        service = await rig.pour(600, service=True, means="free", paid_fen=0)
         assert service["state"] == "ended", "a person at service may still pour"
 
 

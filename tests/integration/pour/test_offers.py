@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from edge_agent.ledger import locks, outbox, pours, water
 from edge_agent.ledger.database import LedgerDatabase
+from edge_agent.pour.flow import PACES_COMPARED
 from edge_agent.pour.plan import DAY_MS
 from edge_agent.uplink.receiver import read_offer
 from edge_agent.vend.claim import WAIT_MS, Claims
@@ -337,3 +338,22 @@ async def test_kill_at_any_look_leaves_a_pour_that_the_meter_settles(tmp_path: P
             last = basin.water.openings[-1]
             assert last.coil_off_ms is not None
             assert last.coil_off_ms - died_ms < 2_000
+
+
+async def test_a_meter_that_drifts_is_found_without_a_person(giving: Machine) -> None:
+    async def pour_many(name: str) -> set[str]:
+        for number in range(PACES_COMPARED):
+            await giving.pour(200, f"{name}-{number}")
+            giving.basin.rest()
+        return {fault.code for fault in await giving.basin.ledger.read(locks.active_faults)}
+
+    assert await pour_many("calibrated") == set()
+    assert await pour_many("sound") == set()
+    for number in range(PACES_COMPARED):
+        giving.basin.faults.switch_on("meter_worn")
+        await giving.pour(200, f"worn-{number}")
+        giving.basin.rest()
+    (fault,) = await giving.basin.ledger.read(locks.active_faults)
+    assert fault.code == "meter_drift"
+    assert "calibrate" in fault.detail
+    assert giving.works.operations.why_not() is None, "water is still given"

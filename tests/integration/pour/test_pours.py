@@ -14,9 +14,9 @@ from edge_agent.pour.transitions import State
 from shared.messages import PourEnded, decode_fact
 from tests.integration.pour.basin import CONFIG, PRICE_FEN_PER_LITRE, RELAY, Basin
 
-# A count of 450 to the litre is 2.2 ml. One may be missing at either end, and of air as much as two cannot be told from
-# them: less than half a litre cannot be measured to one percent by such a meter.
-GRAIN_ML = 10
+# A count of 450 to the litre is 2.2 ml. One may be missing at either end: a glass cannot be measured to one percent by
+# such a meter.
+GRAIN_ML = 2 * 1_000 / 450
 
 
 def billed_right(end: PourEnded, given_ml: float) -> bool:
@@ -46,7 +46,7 @@ async def test_a_disturbed_first_lesson_is_unlearned(basin: Basin) -> None:
     row = await basin.ledger.read(pours.open_pour)
     assert row is not None
     assert row.intent is not None
-    result = PourResult(State.ENDED, "target", 1000, 450, Learned(overrun_ms=1_900))
+    result = PourResult(State.ENDED, "target", 1000, 450, Learned(open_ms=30_000, overrun_ms=1_900, pace=90_000))
     fact = end_fact(txn, row.terms, row.intent, result)
     await basin.ledger.write(lambda conn: pours.end(conn, fact, basin.clock, result.learned))
     certain = []
@@ -184,12 +184,48 @@ async def test_a_silent_relay_shuts_by_its_own_timer(basin: Basin) -> None:
     assert last.coil_off_ms <= 8_000 + SLICE_MS
 
 
-async def test_a_relay_board_that_restarts_costs_a_pause(basin: Basin) -> None:
+async def test_a_relay_board_that_restarts_costs_a_pause_and_a_review(basin: Basin) -> None:
     basin.timeline.after(8_000, lambda: basin.valve.fall(RELAY))
     end = await basin.pour(1000)
-    assert (end.reason, end.certain) == ("target", True)
+    assert (end.reason, end.certain) == ("target", False), "a rotor that stood would look the same"
     assert billed_right(end, basin.given_ml())
     assert len(basin.water.openings) == 2
+
+
+@pytest.mark.parametrize("asked_ml", [150, 300, 1000])
+async def test_air_a_leak_at_the_end_and_a_rotor_that_stood_are_not_billed_for_certain(
+    taught: Basin, asked_ml: int
+) -> None:
+    assert (await taught.pour(asked_ml)).certain
+    taught.rest()
+    taught.water.meter.air_ul = 12_000
+    assert not (await taught.pour(asked_ml)).certain
+    taught.rest()
+    taught.timeline.after(asked_ml * 32, lambda: taught.faults.once("meter_stuck"))
+    before_ml = taught.given_ml()
+    end = await taught.pour(asked_ml)
+    assert not end.certain or billed_right(end, taught.given_ml() - before_ml)
+
+
+async def test_an_order_to_open_that_was_heard_and_not_answered_is_settled_by_the_relay(taught: Basin) -> None:
+    asked = taught.valve.line.ask
+    answers = iter([True])  # only the first answer is lost
+
+    async def lose_first(name: str) -> bool:
+        return await asked(name) or next(answers, False)
+
+    taught.valve.line.ask = lose_first  # type: ignore[method-assign]
+    before_ml = taught.given_ml()
+    end = await taught.pour(500)
+    assert (end.reason, end.certain) == ("target", True)
+    assert billed_right(end, taught.given_ml() - before_ml)
+
+
+async def test_a_rotor_that_stands_before_the_tank_is_empty_leaves_the_volume_to_a_person(basin: Basin) -> None:
+    basin.timeline.after(10_000, lambda: basin.faults.switch_on("meter_stuck"))
+    basin.timeline.after(12_000, lambda: basin.faults.switch_on("no_pressure"))
+    end = await basin.pour(1000)
+    assert (end.reason, end.certain) == ("stalled", False)
 
 
 async def test_nothing_is_opened_after_the_deadline(basin: Basin) -> None:

@@ -307,8 +307,8 @@ def test_switching_on_what_was_healing_keeps_it_on() -> None:
     assert faults.is_on("dead", 1)
 
 
-def test_the_preset_names_every_kind() -> None:
-    assert set(PRESETS["all"]) == set(FAULTS)
+def test_the_preset_names_every_kind_that_may_strike_by_chance() -> None:
+    assert set(FAULTS) - set(PRESETS["all"]) == {"meter_worn"}
     assert all(0 < rate <= 0.1 for rate in PRESETS["all"].values())
 
 

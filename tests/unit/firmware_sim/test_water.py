@@ -23,7 +23,7 @@ from tests.unit.firmware_sim.purifier_bench import (
 
 FLASH_ON, FLASH_OFF, ON, OFF = 0x0200, 0x0400, 0xFF00, 0x0000
 # Ten times what the preset does, so that every fault strikes in every story.
-WILD = {kind: min(0.3, fault.rate * 10) for kind, fault in FAULTS.items()}
+WILD = {kind: min(0.3, (fault.rate or 0.001) * 10) for kind, fault in FAULTS.items()}
 HOUR_MS = 3_600_000
 STEADY_OPEN_MS = 50
 
@@ -312,6 +312,16 @@ def test_a_stuck_meter_sees_nothing() -> None:
     one.machine.fault("meter_stuck", "on")
     assert pour(one, 20) > 0
     assert one.pulses() == 0
+
+
+def test_a_worn_meter_shows_too_little() -> None:
+    one = master()
+    sound = pour(one, 50)
+    shown = one.purifier.truth()["metered_ul"]
+    one.machine.fault("meter_worn", "on")
+    assert pour(one, 50) > 0.9 * sound, "the water knows nothing of it"
+    truth = one.purifier.truth()
+    assert truth["metered_ul"] - shown == pytest.approx(0.94 * (truth["poured_ul"] - sound), rel=0.001)
 
 
 def test_a_counter_reset_begins_again() -> None:

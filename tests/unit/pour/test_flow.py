@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.devices.ports import Totaliser
-from edge_agent.pour import flow
+from edge_agent.pour.evenness import Lesson, habit
 from edge_agent.pour.flow import (
+    PACES_COMPARED,
+    SHIFT_PPM_MAX,
     SPREAD_PPM_MAX,
     CalibrationRefused,
     Factor,
@@ -18,8 +20,8 @@ from edge_agent.pour.flow import (
     calibrate,
     drift_ppm,
     grown,
-    learned_overrun_ms,
     overrun_ml,
+    shift_ppm,
 )
 
 YF_S201 = Factor(450_000)
@@ -123,19 +125,14 @@ def test_a_litre_is_within_one_percent_after_ten_pours(close_ms: int) -> None:
     errors = []
     for _ in range(60):
         pace = dice.uniform(27, 33)
-        overrun = overrun_ml(int(pace), learned_overrun_ms(learned))
+        taught = habit([Lesson(1, 0, overrun_ms) for overrun_ms in learned])
+        overrun = overrun_ml(int(pace), taught.overrun_ms)
         late = close_ms * dice.uniform(0.9, 1.1)
         poured = 1000 - overrun + pace * late / 1000
         learned.insert(0, round((poured - (1000 - overrun)) * 1000 / int(pace)))
         errors.append(abs(poured - 1000))
     assert max(errors[10:]) <= 10
     assert max(errors[10:]) < max(errors[0], 3)
-
-
-def test_one_disturbed_pour_teaches_nothing() -> None:
-    assert learned_overrun_ms([]) == flow.OVERRUN_GUESS_MS
-    assert learned_overrun_ms([1900, 150, 148, 152, 149]) == 150
-    assert learned_overrun_ms([100] * 9 + [500] * 90) == 100
 
 
 RUNS = [MeasuredPour(counts=460, measured_ml=1000), MeasuredPour(counts=462, measured_ml=1000)]
@@ -163,3 +160,28 @@ def test_a_calibration_is_the_mean_of_its_runs_with_their_spread() -> None:
 def test_a_careless_calibration_is_refused(runs: list[MeasuredPour], words: str) -> None:
     with pytest.raises(CalibrationRefused, match=words):
         calibrate(runs, YF_S201)
+
+
+def paces(pace: int, many: int = PACES_COMPARED) -> list[int]:
+    """Pours of one outlet, within three percent."""
+    dice = random.Random(pace)
+    return [round(pace * dice.uniform(0.97, 1.03)) for _ in range(many)]
+
+
+def test_a_meter_that_wears_shows_slower_water_in_every_outlet() -> None:
+    worn = [(paces(50_000), paces(47_000)), (paces(80_000), paces(75_000))]
+    assert shift_ppm(worn) == pytest.approx(-60_000, abs=10_000)
+    clogged = [(paces(50_000), paces(40_000)), (paces(80_000), paces(80_500))]
+    assert abs(shift_ppm(clogged) or 0) < SHIFT_PPM_MAX
+    assert shift_ppm([(paces(50_000), paces(60_000)), (paces(80_000), paces(70_000))]) == 0
+    assert shift_ppm([(paces(50_000), paces(47_000, 48))]) is None
+    assert shift_ppm([]) is None
+
+
+def test_a_sound_meter_is_no_drift() -> None:
+    for seed in range(200):
+        dice = random.Random(seed)
+        first, last = ([round(50_000 * dice.uniform(0.97, 1.03)) for _ in range(PACES_COMPARED)] for _ in range(2))
+        found = shift_ppm([(first, last)])
+        assert found is not None
+        assert abs(found) < SHIFT_PPM_MAX
