@@ -143,7 +143,7 @@ def timeline_of(
         detail = {"reason": order.reason, "decided_by": order.decided_by, "written_off": order.written_off}
         moments.append(Happening(at_ms=order.ended_ms, what=order.state, detail=detail))
     moments += [happening_of(fact) for fact in facts]
-    moments += [Happening(at_ms=given.decided_ms, what="money_returned", detail=_given(given)) for given in refunds]
+    moments += [returned(given) for given in refunds]
     moments += [Happening(at_ms=t.opened_ms, what="ticket_opened", detail={"ticket": t.ticket}) for t in tickets]
     return sorted(moments, key=lambda moment: moment.at_ms)
 
@@ -154,5 +154,7 @@ def happening_of(fact: FactSeen) -> Happening:
     return Happening(at_ms=fact.happened_ms, what=fact.kind, detail=said)
 
 
-def _given(given: RefundSeen) -> dict[str, Any]:
-    return {"amount_fen": given.amount_fen, "decided_by": given.decided_by}
+def returned(given: RefundSeen) -> Happening:
+    """An operator gave money back."""
+    detail = {"amount_fen": given.amount_fen, "decided_by": given.decided_by}
+    return Happening(at_ms=given.decided_ms, what="money_returned", detail=detail)

@@ -6,7 +6,8 @@ from cloud.accounts.model import Permission
 from cloud.errors import FleetError
 from cloud.facades.dialect import Call, Nothing, Operation
 from cloud.facades.native.members import PostingTold
-from cloud.facades.native.shapes import PageFilter, PageOf, page_of
+from cloud.facades.native.order_shapes import RefundAsk, RefundTold
+from cloud.facades.native.shapes import All, PageFilter, PageOf, all_of, page_of
 from cloud.facades.native.tickets import TicketTold
 from cloud.facades.native.water_shapes import (
     CalibrationTold,
@@ -27,6 +28,7 @@ from cloud.ingest.browse import facts_of_order
 from cloud.machines.planogram import current_config
 from cloud.machines.register import machine_of
 from cloud.members.browse import list_postings
+from cloud.orders.browse import refunds_of
 from cloud.paging import PAGE_SIZE_MAX
 from cloud.tickets.browse import tickets_about
 from cloud.water import browse
@@ -34,6 +36,7 @@ from cloud.water.condition import condition_of
 from cloud.water.place import PlacePour, place_pour
 from cloud.water.place import cancel_pour as cancel
 from cloud.water.purifier import put_purifier as decide_purifier
+from cloud.water.refund import refund
 from cloud.water.review import decide
 from shared.messages import MachineConfig
 from shared.water import PurifierConfig
@@ -135,12 +138,14 @@ async def pour_detail(call: Call[Nothing, Nothing]) -> PourStory:
     everything = PageFilter(page_size=PAGE_SIZE_MAX).ask
     facts = await facts_of_order(work, tenant, pour.order)
     postings = (await list_postings(work, tenant, everything, subject=pour.order)).items
+    refunds = await refunds_of(work, tenant, pour.order)
     tickets = await tickets_about(work, tenant, pour.order)
     return PourStory(
         pour=PourTold.model_validate(pour),
-        timeline=timeline_of(pour, facts, tickets),
+        timeline=timeline_of(pour, facts, refunds, tickets),
         flows=[FlowTold.model_validate(flow) for flow in await browse.flows_of(work, tenant, pour.order)],
         postings=[PostingTold.model_validate(posting) for posting in postings],
+        refunds=[RefundTold.model_validate(given) for given in refunds],
         tickets=[TicketTold.model_validate(ticket) for ticket in tickets],
     )
 
@@ -166,6 +171,31 @@ async def _purifier(call: Call[Nothing, Nothing]) -> tuple[MachineConfig, Purifi
     return config, config.purifier
 
 
+async def refund_pour(call: Call[RefundAsk, Nothing]) -> All[RefundTold]:
+    """Give back money of a pour that was charged, partly or whole; answers all that was given back for it until now.
+
+    Never more than was charged. The same Idempotency-Key is carried out once, for ever; used for another refund it is
+    answered with 409.
+    """
+    assert call.idempotency_key is not None, "the operation is keyed"
+    pour = await refund(
+        call.work,
+        call.tenant,
+        call.path["order"],
+        call.body.amount_fen,
+        reference=call.idempotency_key,
+        reason=call.body.reason,
+        decided_by=call.subject.login,
+    )
+    return all_of(RefundTold.model_validate, await refunds_of(call.work, call.tenant, pour.order))
+
+
+async def list_pour_refunds(call: Call[Nothing, Nothing]) -> All[RefundTold]:
+    """What was given back for one pour."""
+    pour = await browse.pour_of(call.work, call.tenant, call.path["order"])
+    return all_of(RefundTold.model_validate, await refunds_of(call.work, call.tenant, pour.order))
+
+
 P = Permission
 M = "/machines/{machine}"
 OPERATIONS = (
@@ -181,4 +211,6 @@ OPERATIONS = (
     Operation("GET", "/pours/{order}", P.ORDERS_READ, pour_detail),
     Operation("POST", "/pours/{order}/cancel", P.ORDERS_PLACE, cancel_pour, changes="pour.cancel"),
     Operation("POST", "/pours/{order}/decision", P.REVIEWS_DECIDE, decide_pour, changes="pour.decide"),
+    Operation("POST", "/pours/{order}/refunds", P.ORDERS_REFUND, refund_pour, changes="pour.refund", keyed=True),
+    Operation("GET", "/pours/{order}/refunds", P.ORDERS_READ, list_pour_refunds),
 )

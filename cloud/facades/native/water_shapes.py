@@ -11,10 +11,11 @@ from pydantic import Field
 from cloud.facades.dialect import Wire
 from cloud.facades.native.machine_shapes import Version
 from cloud.facades.native.members import PostingTold
-from cloud.facades.native.order_shapes import Happening, happening_of
+from cloud.facades.native.order_shapes import Happening, RefundTold, happening_of, returned
 from cloud.facades.native.shapes import Id, Moment, Name, Note, PageFilter, Price, Told
 from cloud.facades.native.tickets import TicketTold
 from cloud.ingest.browse import FactSeen
+from cloud.orders.browse import RefundSeen
 from cloud.tickets.model import Ticket
 from cloud.water.browse import PourFilter as Wanted
 from cloud.water.condition import PurifierCondition
@@ -170,6 +171,7 @@ class PourStory(Told):
     timeline: list[Happening]
     flows: list[FlowTold]
     postings: list[PostingTold]
+    refunds: list[RefundTold]
     tickets: list[TicketTold]
 
 
@@ -253,7 +255,9 @@ class VisitTold(Told):
     at_ms: int
 
 
-def timeline_of(pour: Pour, facts: Iterable[FactSeen], tickets: Iterable[Ticket]) -> list[Happening]:
+def timeline_of(
+    pour: Pour, facts: Iterable[FactSeen], refunds: Iterable[RefundSeen], tickets: Iterable[Ticket]
+) -> list[Happening]:
     """What happened to a pour, oldest first, from what is kept for ever."""
     moments = [Happening(at_ms=pour.placed_ms, what="placed", detail={"source": pour.source, "means": pour.means})]
     if pour.claimed_ms is not None:
@@ -262,5 +266,6 @@ def timeline_of(pour: Pour, facts: Iterable[FactSeen], tickets: Iterable[Ticket]
         detail: dict[str, Any] = {"reason": pour.reason, "decided_by": pour.decided_by}
         moments.append(Happening(at_ms=pour.ended_ms, what=pour.state, detail=detail))
     moments += [happening_of(fact) for fact in facts]
+    moments += [returned(given) for given in refunds]
     moments += [Happening(at_ms=t.opened_ms, what="ticket_opened", detail={"ticket": t.ticket}) for t in tickets]
     return sorted(moments, key=lambda moment: moment.at_ms)

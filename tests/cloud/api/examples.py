@@ -133,6 +133,9 @@ def _water(own: Business) -> dict[str, Example]:
         "pour_detail": Example(pour),
         "cancel_pour": Example(pour),
         # Held and not in review, which only a caller who may decide gets to know.
+        # Held and not poured: refused by its state, like an order.
+        "refund_pour": Example(pour, {"amount_fen": 10, "reason": "warm"}, KEY, status=409),
+        "list_pour_refunds": Example(pour),
         "decide_pour": Example(pour, {"poured_ml": 400, "reason": "seen on camera"}, status=409),
         "water_by_plan": Example(query=PERIOD),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx2
@@ -147,6 +148,41 @@ async def test_a_pour_tells_its_whole_story(
     assert (hour["poured_ml"], hour["revenue_fen"]) == (600, 30)
     (plan,) = (await ask(client, acme, "/reports/water-by-plan", **DAY))["items"]
     assert (plan["machine"], plan["plan"], plan["sold_ml"]) == (acme.purifier, "plan-acme", 600)
+
+
+async def test_a_charged_pour_is_refunded_within_what_was_charged(
+    client: httpx2.AsyncClient, database: Database, acme: Business, tap: Device
+) -> None:
+    await ingest_batch(database, Credentials(SERVER_SECRET), [tap.claim(acme.pour)])
+    path = f"/api/v1/pours/{acme.pour}/refunds"
+
+    async def refund(amount_fen: int, key: str, who: str = "finance") -> httpx2.Response:
+        headers = {**bearer(acme.tokens[who]), "Idempotency-Key": key}
+        return await client.post(path, json={"amount_fen": amount_fen, "reason": "warm"}, headers=headers)
+
+    assert (await refund(10, "too-early")).status_code == 409
+    await tell(database, tap, end(acme.pour, 600, 30))
+    assert (await refund(10, "refund-one", "operator")).status_code == 403
+    for _ in range(2):  # asked again: the same answer, no second effect
+        assert [given["amount_fen"] for given in (await refund(10, "refund-one")).json()["items"]] == [10]
+    assert (await refund(5, "refund-one")).status_code == 409
+    too_much = await refund(21, "refund-two")
+    assert (too_much.status_code, too_much.json()["left_fen"]) == (409, 20)
+    answers = await asyncio.gather(*(refund(15, f"refund-race-{n}") for n in range(4)))
+    assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409]
+    assert (await refund(5, "the-rest")).status_code == 200
+    given = await ask(client, acme, f"/pours/{acme.pour}/refunds")
+    assert [(one["amount_fen"], one["reason"]) for one in given["items"]] == [(10, "warm"), (15, "warm"), (5, "warm")]
+    story = await ask(client, acme, f"/pours/{acme.pour}")
+    assert story["pour"]["charged_fen"] == sum(one["amount_fen"] for one in story["refunds"]) == 30
+    assert [step["what"] for step in story["timeline"]].count("money_returned") == 3
+    wallet = f"wallet:{acme.member}"
+    back = [move["amount_fen"] for move in story["postings"] if move["kind"] == "refund"]
+    assert sorted(back) == [5, 10, 15]
+    assert {move["to_account"] for move in story["postings"] if move["kind"] == "refund"} == {wallet}
+    assert (await ask(client, acme, "/ledger/drift"))["drift_fen"] == 0
+    (hour,) = [row for row in (await ask(client, acme, "/reports/sales-by-hour", **DAY))["items"] if row["pours"]]
+    assert (hour["poured_ml"], hour["revenue_fen"]) == (600, 0)
 
 
 async def test_a_doubtful_pour_is_found_decided_and_written_down(
