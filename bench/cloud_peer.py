@@ -27,6 +27,8 @@ from shared.messages import (
     LoadStock,
     MachineConfig,
     Offer,
+    PourEnded,
+    PourOffer,
     VendDelivered,
     VendFailed,
     VendUnknown,
@@ -42,6 +44,7 @@ REPEAT_S = 5.0
 BATCH_MAX = 500
 
 VendEnd = VendDelivered | VendFailed | VendUnknown
+End = VendEnd | PourEnded
 
 
 class CloudPeer:
@@ -52,7 +55,7 @@ class CloudPeer:
         self._machine = machine
         self._keys = keys
         self._aisles: tuple[AisleConfig, ...] = ()
-        self._offered: dict[str, Offer] = {}
+        self._places: dict[str, str] = {}  # the aisle or outlet of what was offered, which its grant is for
         self._waiting: dict[str, asyncio.Future[Fact]] = {}
         self._selling = asyncio.Event()
         self.applied = 0
@@ -84,9 +87,17 @@ class CloudPeer:
         """Offer an order for the aisle of this number (they take turns), grant it, and wait for how it ended."""
         aisle = self._aisles[number % len(self._aisles)]
         offer = Offer(order=mint_order_id(), aisle=aisle.aisle, goods=aisle.goods, price_fen=aisle.price_fen)
-        self._offered[offer.order] = offer
+        self._places[offer.order] = aisle.aisle
         end = await self._until_told(offer.order, "offer", encode(offer))
         assert isinstance(end, VendEnd)
+        return end
+
+    async def pour(self, ml: int) -> PourEnded:
+        """Offer an order for `ml` of water, grant it, and wait for how it ended."""
+        offer = PourOffer(order=mint_order_id(), outlet="normal", asked_ml=ml, price_fen_per_litre=0, hold_fen=0)
+        self._places[offer.order] = offer.outlet
+        end = await self._until_told(offer.order, "offer", encode(offer))
+        assert isinstance(end, PourEnded)
         return end
 
     async def _until_told(self, subject: str, channel: topics.DownChannel, payload: bytes) -> Fact:
@@ -127,9 +138,9 @@ class CloudPeer:
         return None
 
     def _settle(self, fact: Fact) -> None:
-        subject = fact.order if isinstance(fact, VendEnd) else getattr(fact, "command", None)
+        subject = fact.order if isinstance(fact, End) else getattr(fact, "command", None)
         waiting = self._waiting.get(subject or "")
-        if waiting is not None and not waiting.done() and isinstance(fact, VendEnd | CommandAnswered):
+        if waiting is not None and not waiting.done() and isinstance(fact, End | CommandAnswered):
             waiting.set_result(fact)
 
     def _grant(self, claim: Claim) -> None:
@@ -137,7 +148,7 @@ class CloudPeer:
             self._keys.mac_key,
             self._machine,
             OrderId(claim.order),
-            AisleId(self._offered[claim.order].aisle),
+            AisleId(self._places[claim.order]),
             Nonce(claim.nonce),
             BootId(claim.boot_id),
         )

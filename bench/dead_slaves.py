@@ -1,9 +1,14 @@
-"""What two dead slaves cost their neighbours: the way of an order to a valve, and the readings of the living.
+"""What two dead slaves cost their neighbours: the way from a grant to an open valve, and the readings of the living.
 
-Five Modbus slaves share a line of 9600 baud: relays, a meter, three probes; the four that measure are read five times a
-second each. An order to open counts from the call of the driver until the first of its bytes has left at the other end
-of the pseudo terminal. The healthy line is measured first, then the same with two probes that answer nothing. The
-simulator runs in the bench's own loop, which counts against the driver in both.
+Five Modbus slaves share a line of 9600 baud: relays, a meter, three probes. Each measurement is made on the healthy
+line first, then with two probes that answer nothing. The simulator runs in the bench's own loop, which counts against
+the agent in both.
+
+    grant -> valve      the whole agent behind mosquitto. From the moment before the bytes of the grant's PUBLISH are
+                        written to the agent until the order to open has been read at the other end of its pseudo
+                        terminal; ledger on tmpfs. Meanwhile the answers of the living are counted.
+    order -> valve      the driver alone under a heavier load: the four that measure are asked five times a second each,
+                        and the clock starts with the driver's call
 """
 
 from __future__ import annotations
@@ -12,26 +17,32 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from bench.grant_to_run import TMPFS, Stopwatch
+from bench.machine import MACHINE, agent, equipped, mosquitto
 from bench.row import Aim, Line, Row, percentile
-from bench.taps import Direction, Passing, SerialTap
+from bench.taps import BrokerTap, Direction, Passing, SerialTap
 from edge_agent.devices.modbus_device import ModbusDevice
 from edge_agent.devices.profile_file import load_profile
 from edge_agent.devices.purifier import RelayValve
 from edge_agent.errors import BoardMisbehaved, BoardSilent, NeverSent
 from edge_agent.links.bus import Bus
-from firmware_sim.scenario import scenario_from
+from firmware_sim.scenario import Scenario, scenario_from
 from firmware_sim.testbench import bench
 from shared.clock import SystemClock
+from shared.messages import MachineConfig
+from shared.water import Outlet, PurifierConfig, ServicePlan
 
 BAUD = 9600
 READ_EVERY_MS = 200
 OPEN_MS = 200
 VALVE = 11
+# An order to a relay's own timer: slave, function, high byte of the address.
+OPEN_HEAD = bytes((VALVE, 5, 2))
 # Name in the simulator, profile, slave; the last two are the ones that die.
 READ = (
     ("pulse4", "pulse4", 12),
@@ -42,6 +53,38 @@ READ = (
 DEAD = (14, 15)
 LIVING = (12, 13)
 
+# A wide outlet, so that a glass is full in a second.
+FLOW_ML_PER_S = 150
+POUR_ML = 150
+PURIFIER_CONFIG = MachineConfig(
+    machine=MACHINE,
+    version=1,
+    aisles=(),
+    purifier=PurifierConfig(
+        outlets=(Outlet(warmth="normal", relay=1, nominal_ml_per_s=FLOW_ML_PER_S),),
+        plan=ServicePlan(plan="bench", mode="vending"),
+    ),
+)
+PURIFIER = f"""
+[[modbus]]
+url = "{{url}}"
+baud = {BAUD}
+[[modbus.device]]
+name = "valve"
+profile = "waveshare-relay-8"
+slave = {VALVE}
+role = "valve"
+""" + "".join(
+    f"""
+[[modbus.device]]
+name = "{role}"
+profile = "{profile}"
+slave = {slave}
+role = "{role}"
+"""
+    for (_, profile, slave), role in zip(READ, ("meter", "temperature", "tds_out", "level"), strict=True)
+)
+
 # Orders come at odd moments, so that they meet every state of the line; about nine a second.
 BETWEEN_MS = (60, 160)
 # A slave is dead to the line after three silent requests of 200 ms.
@@ -50,9 +93,10 @@ DYING_S_MAX = 30
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many orders, each time."""
+    """How many orders of the driver and how many grants, each time."""
 
     orders: int
+    grants: int
 
 
 @dataclass(slots=True)
@@ -75,6 +119,7 @@ async def measure(size: Size) -> list[Line]:
     healthy, wounded = await _under_load(size, ()), await _under_load(size, DEAD)
     added = percentile(wounded.took_ms, 0.99) - percentile(healthy.took_ms, 0.99)
     return [
+        *await _granted_lines(size),
         Line(
             "order -> valve, two of five dead, p50",
             percentile(wounded.took_ms, 0.5),
@@ -134,19 +179,23 @@ async def _under_load(size: Size, dead: tuple[int, ...]) -> Seen:
     return seen
 
 
-@asynccontextmanager
-async def _line(dead: tuple[int, ...], passing: Passing) -> AsyncIterator[Bus]:
+def _scenario(folder: Path) -> Scenario:
     devices = [
         {"device": "waveshare-relay-8ch", "slave": VALVE},
         *({"device": name, "slave": slave} for name, _, slave in READ),
     ]
-    machine = {"name": "m", "port": "pty:board", "baud": BAUD, "modbus": devices}
+    water = {"outlets": [{"relay": 1, "flow_ml_per_s": FLOW_ML_PER_S}], "permeate_ml_per_s": FLOW_ML_PER_S}
+    machine = {"name": MACHINE, "port": "pty:board", "baud": BAUD, "modbus": devices, "water": water}
+    return scenario_from({"seed": 1, "machine": [machine]}, source="bench", folder=folder)
+
+
+@asynccontextmanager
+async def _line(dead: tuple[int, ...], passing: Passing) -> AsyncIterator[Bus]:
     with TemporaryDirectory(prefix="aisleflow-bench-") as folder:
-        scenario = scenario_from({"seed": 1, "machine": [machine]}, source="bench", folder=Path(folder))
-        async with bench(scenario) as sim:
+        async with bench(_scenario(Path(folder))) as sim:
             for slave in dead:
-                await sim.control.fault("m", "dead", "on", board=slave)
-            with SerialTap(Path(folder) / "tapped", Path(sim.urls["m"]), passing):
+                await sim.control.fault(MACHINE, "dead", "on", board=slave)
+            with SerialTap(Path(folder) / "tapped", Path(sim.urls[MACHINE]), passing):
                 async with Bus(str(Path(folder) / "tapped"), clock=SystemClock(), baud=BAUD, gap_ms=5) as bus:
                     yield bus
 
@@ -182,4 +231,65 @@ async def _until_dead(bus: Bus, dead: tuple[int, ...]) -> None:
             await asyncio.sleep(READ_EVERY_MS / 1000)
 
 
-ROW = Row("dead-slaves", measure, full=Size(orders=300), tiny=Size(orders=2))
+async def _granted_lines(size: Size) -> list[Line]:
+    healthy, wounded = await _granted(size, ()), await _granted(size, DEAD)
+    added = percentile(wounded.took_ms, 0.99) - percentile(healthy.took_ms, 0.99)
+    return [
+        Line(
+            "grant -> valve, two of five dead, p50",
+            percentile(wounded.took_ms, 0.5),
+            "ms",
+            percentile(healthy.took_ms, 0.5),
+            "the healthy line",
+        ),
+        Line(
+            "grant -> valve, added by two dead, p99",
+            added,
+            "ms",
+            percentile(healthy.took_ms, 0.99),
+            "the healthy line, p99",
+            Aim("measured", "<=", 50),
+            f"{size.grants} grants; worst {max(wounded.took_ms):.0f} ms, healthy {max(healthy.took_ms):.0f} ms",
+        ),
+        Line(
+            "answers of the living while pouring",
+            wounded.rate,
+            "1/s",
+            healthy.rate,
+            "the healthy line",
+            Aim("ratio", ">=", 0.9),
+        ),
+    ]
+
+
+async def _granted(size: Size, dead: tuple[int, ...]) -> Seen:
+    """Pours ordered one after the other, each from its grant to the order to open."""
+    watch = Stopwatch()
+    answered = 0
+
+    def on_serial(direction: Direction, data: bytes) -> None:
+        nonlocal answered
+        if direction == "up" and data.startswith(OPEN_HEAD):
+            watch.stop()
+        elif direction == "down" and data[0] in LIVING:
+            answered += 1
+
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="aisleflow-bench-", dir=TMPFS)))
+        sim = await stack.enter_async_context(bench(_scenario(folder)))
+        for slave in dead:
+            await sim.control.fault(MACHINE, "dead", "on", board=slave)
+        broker_port = await stack.enter_async_context(mosquitto(folder))
+        tap = await stack.enter_async_context(BrokerTap(broker_port, watch.on_broker))
+        stack.enter_context(SerialTap(folder / "tapped", Path(sim.urls[MACHINE]), on_serial))
+        _, keys = await stack.enter_async_context(
+            agent(folder, url=folder / "tapped", broker_port=tap.port, hardware=PURIFIER)
+        )
+        cloud = await stack.enter_async_context(equipped(broker_port, keys, PURIFIER_CONFIG))
+        answered, began = 0, time.perf_counter()
+        for _ in range(size.grants):
+            await cloud.pour(POUR_ML)
+        return Seen(watch.took_ms, readings=answered, lasted_s=time.perf_counter() - began)
+
+
+ROW = Row("dead-slaves", measure, full=Size(orders=300, grants=60), tiny=Size(orders=2, grants=2))

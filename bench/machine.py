@@ -63,16 +63,20 @@ port = {broker_port}
 tls = false
 secret_file = "secret"
 keepalive_s = {keepalive_s}
+[socket]
+path = "agent.sock"
+[limits]
+reserve_mb = 8
+{hardware}
+"""
+
+BOARDS = """
 [[bus]]
 url = "{url}"
 boards = [1]
 poll_ms = {poll_ms}
 [door]
 value_file = "door"
-[socket]
-path = "agent.sock"
-[limits]
-reserve_mb = 8
 """
 
 
@@ -127,16 +131,20 @@ async def simulator(folder: Path, *, speed: float) -> AsyncIterator[Mapping[str,
 
 @asynccontextmanager
 async def agent(
-    folder: Path, *, url: Path, broker_port: int, poll_ms: int = 200, keepalive_s: int = 60
+    folder: Path, *, url: Path, broker_port: int, poll_ms: int = 200, keepalive_s: int = 60, hardware: str = BOARDS
 ) -> AsyncIterator[tuple[Child, MachineKeys]]:
-    """The agent of `MACHINE` with a secret made for this run; its keys are the peer's as well."""
+    """The agent of `MACHINE` with a secret made for this run; its keys are the peer's as well.
+
+    `hardware`: the tables of its settings that name what hangs on the line `{url}`.
+    """
     secret = secrets.token_bytes(SECRET_BYTES)
     file = folder / "secret"
     file.touch(mode=0o600)
     file.write_text(secret.hex(), encoding="ascii")
     settings = folder / "agent.toml"
+    tables = hardware.format(url=url, poll_ms=poll_ms)
     settings.write_text(
-        SETTINGS.format(machine=MACHINE, url=url, broker_port=broker_port, poll_ms=poll_ms, keepalive_s=keepalive_s),
+        SETTINGS.format(machine=MACHINE, broker_port=broker_port, keepalive_s=keepalive_s, hardware=tables),
         encoding="utf-8",
     )
     async with child("agent", python("-m", "edge_agent", "--settings", str(settings)), folder) as running:
@@ -149,8 +157,10 @@ async def agent(
 
 
 @asynccontextmanager
-async def equipped(broker_port: int, keys: MachineKeys) -> AsyncIterator[CloudPeer]:
-    """The cloud of a machine that has its planogram and its stock, and sells."""
+async def equipped(
+    broker_port: int, keys: MachineKeys, config: MachineConfig | None = None
+) -> AsyncIterator[CloudPeer]:
+    """The cloud of a machine that has its planogram (or `config`) and its stock, and sells."""
     async with cloud_peer(broker_port, MACHINE, keys) as cloud:
-        await cloud.equip(planogram(), CAPACITY)
+        await cloud.equip(config or planogram(), CAPACITY)
         yield cloud

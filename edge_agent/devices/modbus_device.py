@@ -154,12 +154,13 @@ async def try_profile(name_or_path: str, url: str, slave: int | None = None, *, 
     profile = load_profile(name_or_path)
     serial = profile.serial
     async with Bus(url, clock=clock, baud=serial.baud, opener=partial(open_port, parity=serial.parity)) as bus:
-        await _opened(bus, clock)
+        await port_is_open(bus, clock)
         device = ModbusDevice(bus, profile, serial.slave if slave is None else slave, clock, name=profile.name)
         return [await _tried(device, register) for register in profile.register]
 
 
-async def _opened(bus: Bus, clock: Clock) -> None:
+async def port_is_open(bus: Bus, clock: Clock) -> None:
+    """Wait for a port that has just been asked for; LinkDown when it does not open."""
     until = clock.mono_ms() + OPENING_WAIT_MS_MAX
     while (down := bus.statistics().down) is not None:
         if clock.mono_ms() >= until:

@@ -195,6 +195,16 @@ class Relays(_Table, frozen=True, kw_only=True):
     all: Address
 
 
+class Own(_Table, frozen=True, kw_only=True):
+    """Where the device keeps its own address and speed, as the maker numbers registers; written with function 6."""
+
+    slave: Address
+    slave_most: Annotated[int, msgspec.Meta(ge=1, le=255)] = 247
+    baud: Address | None = None
+    # What is written for each speed.
+    bauds: dict[Annotated[int, msgspec.Meta(ge=1_200, le=115_200)], Annotated[int, msgspec.Meta(ge=0, le=65_535)]] = {}
+
+
 class Probes(_Table, frozen=True, kw_only=True):
     """Which register answers which question."""
 
@@ -221,6 +231,7 @@ class Profile(_Table, frozen=True, kw_only=True):
     meter: Meter | None = None
     relays: Relays | None = None
     probes: Probes = Probes()
+    own: Own | None = None
 
     def named(self, name: str) -> Register:
         """The register of that name; `KeyError` when there is none."""

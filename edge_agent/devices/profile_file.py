@@ -98,6 +98,8 @@ def _problems(profile: Profile) -> Iterator[tuple[Where, str]]:
         yield from _meter_problems(profile, profile.meter)
     if profile.relays is not None and profile.relays.coils + profile.relays.count > 65_536:
         yield ("relays", "coils"), "addresses below 65536"
+    if profile.own is not None and (profile.own.baud is None) != (not profile.own.bauds):
+        yield ("own",), "baud and bauds, or neither"
     for quantity in Probes.__struct_fields__:
         name = getattr(profile.probes, quantity)
         if name is not None and name not in names:

@@ -229,6 +229,18 @@ SENTENCES: Final[Mapping[str, str]] = {
     "a shipped profile's name, or a file": "自带描述的名称，或文件",
     "the serial port of the device": "设备所在串口",
     "the device's address, when it is not the profile's": "设备地址（与描述不同时）",
+    "give a device another address or speed, and see that it took it": "更改设备的地址或波特率，并验证是否生效",
+    "its speed, when it is not the profile's": "设备波特率（与描述不同时）",
+    "the new address": "新地址",
+    "the new speed": "新波特率",
+    "nothing to change: give --to, --to-baud or both": "没有要更改的内容：请给出 --to、--to-baud 或两者",
+    "Is the agent stopped, and is this device alone at its address?": "程序是否已停止，且该地址上只有这一台设备？",
+    "connect the device alone first, or give --yes": "请先只接这一台设备，或加 --yes",
+    "address {slave}, {baud} baud": "地址 {slave}，波特率 {baud}",
+    "it answers": "有应答",
+    "nothing answers there: switch the device off and on, then look with aislectl profile try": (
+        "该处无应答：请给设备断电再上电，然后用 aislectl profile try 查看"
+    ),
     "{file}: can be used": "{file}：可以使用",
     "the device did not come to an end in {seconds} s": "设备在 {seconds} 秒内没有读完",
     "Profile": "设备描述",

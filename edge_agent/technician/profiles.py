@@ -15,7 +15,7 @@ from edge_agent.errors import Refused
 from edge_agent.technician import desk as desks
 from edge_agent.technician.desk import Desk
 from edge_agent.technician.screens import BAD, GOOD, table
-from edge_agent.technician.words import Word, argument
+from edge_agent.technician.words import YES, Word, argument
 
 # Every register of a large profile from a device that is silent: some 40 of them, a second each.
 TRY_TIMEOUT_S: Final = 120.0
@@ -39,6 +39,23 @@ async def _try(desk: Desk, asked: Namespace) -> int:
     answer = await _ask(desk, "try", asked.file, "--port", asked.port, *slave)
     desk.tell(answer, lambda: _registers(desk, answer))
     return desks.FAILED if any(row["problem"] for row in answer) else desks.OK
+
+
+async def _move(desk: Desk, asked: Namespace) -> int:
+    if asked.to is None and asked.to_baud is None:
+        raise Refused("malformed", desk.say("nothing to change: give --to, --to-baud or both"))
+    if not asked.yes and not desk.confirm(desk.say("Is the agent stopped, and is this device alone at its address?")):
+        raise Refused("not_confirmed", desk.say("connect the device alone first, or give --yes"))
+    given = {"--slave": asked.slave, "--to": asked.to, "--baud": asked.baud, "--to-baud": asked.to_baud}
+    options = [text for name, value in given.items() if value is not None for text in (name, str(value))]
+    answer = await _ask(desk, "move", asked.file, "--port", asked.port, *options)
+    place = desk.say("address {slave}, {baud} baud", slave=answer["slave"], baud=answer["baud"])
+    if answer["answers"]:
+        desk.tell(answer, lambda: Text(f"{place}: {desk.say('it answers')}", style=GOOD))
+        return desks.OK
+    hint = desk.say("nothing answers there: switch the device off and on, then look with aislectl profile try")
+    desk.tell(answer, lambda: Text(f"{place}: {hint}", style=BAD))
+    return desks.FAILED
 
 
 async def _ask(desk: Desk, *arguments: str) -> Any:
@@ -78,6 +95,8 @@ def _registers(desk: Desk, answer: list[dict[str, Any]]) -> RenderableType:
 
 
 FILE = argument("file", about="a shipped profile's name, or a file")
+PORT = argument("--port", about="the serial port of the device", required=True)
+SLAVE = argument("--slave", about="the device's address, when it is not the profile's", type=int)
 
 WORD: Final = Word(
     "profile",
@@ -89,10 +108,20 @@ WORD: Final = Word(
             "try",
             "read every register of a device; stop the agent first when the port is its own",
             _try,
+            (FILE, PORT, SLAVE),
+        ),
+        Word(
+            "move",
+            "give a device another address or speed, and see that it took it",
+            _move,
             (
                 FILE,
-                argument("--port", about="the serial port of the device", required=True),
-                argument("--slave", about="the device's address, when it is not the profile's", type=int),
+                PORT,
+                SLAVE,
+                argument("--baud", about="its speed, when it is not the profile's", type=int),
+                argument("--to", about="the new address", type=int, metavar="SLAVE"),
+                argument("--to-baud", about="the new speed", type=int, metavar="BAUD"),
+                YES,
             ),
         ),
     ),

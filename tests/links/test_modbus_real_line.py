@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,12 +29,12 @@ BAUD = 9600
 
 
 @asynccontextmanager
-async def simulated(folder: Path) -> AsyncIterator[Bench]:
+async def simulated(folder: Path, **line: Any) -> AsyncIterator[Bench]:
     devices = [
         {"device": device, "name": role, "slave": slave} | ({"sees": sees} if sees else {})
         for role, device, _, slave, sees in CAST
     ]
-    settings = {"name": "wp", "port": "pty:ports/wp", "baud": BAUD, "modbus": devices}
+    settings = {"name": "wp", "port": "pty:ports/wp", "baud": BAUD, "modbus": devices, **line}
     async with bench(scenario_from({"seed": 1, "machine": [settings]}, source="test", folder=folder)) as sim:
         yield sim
 

@@ -264,6 +264,20 @@ async def test_a_profile_is_listed_checked_and_tried_on_a_port(tmp_path: Path) -
         assert "no answer" in silent.out
 
 
+async def test_a_device_is_moved_to_another_address_once_somebody_agrees(tmp_path: Path) -> None:
+    async with bench(scenario(tmp_path)) as sim:
+        move = ("profile", "move", "ws102-tds", "--port", sim.urls["wp-1"], "--slave", str(TDS))
+        assert (await aislectl(tmp_path, *move)).code == 1, "nothing to change"
+        unasked = await aislectl(tmp_path, *move, "--to", "99")
+        assert (unasked.code, "--yes" in unasked.err) == (1, True), unasked.err
+        moved = await aislectl(tmp_path, "--json", *move, "--to", "99", "--yes")
+        assert moved.code == 0, moved.err
+        assert moved.answer == {"slave": 99, "baud": 9600, "answers": True}
+        again = await aislectl(tmp_path, *move, "--to", "98", "--yes")
+        assert again.code == 1
+        assert "no answer" in again.err
+
+
 async def test_what_is_wrong_with_a_profile_is_told_line_by_line(tmp_path: Path) -> None:
     assert (await aislectl(tmp_path, "profile", "check", "pulse4")).code == 0
     (tmp_path / "mine.toml").write_text('name = "mine"\ndescription = 7\n')

@@ -1,0 +1,130 @@
+"""Gives a Modbus device another address or speed, on a port that nobody else has open, and sees that it took it.
+
+Devices leave their factory with one address, and two with the same address on one line are deaf to everybody: so the
+new address must be silent before, and the device must answer there afterwards. That it hangs there alone, only the
+person beside it can know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from edge_agent.devices.modbus_device import ModbusDevice, port_is_open
+from edge_agent.devices.modbus_profile import Own, Profile
+from edge_agent.devices.profile_file import load_profile
+from edge_agent.errors import BoardMisbehaved, BoardSilent, Refused
+from edge_agent.links.backlog import Priority
+from edge_agent.links.bus import Bus
+from edge_agent.links.line import Line
+from edge_agent.links.modbus import WRITE_ONE_REGISTER
+from edge_agent.links.port import open_port
+from shared.clock import Clock
+
+# One lost answer is noise; fewer than the line's breaker takes for a dead slave.
+ASKED_MAX: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a device is found on its line."""
+
+    slave: int
+    baud: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What was told to a device. `answers`: it is heard there; if not, it may wait until its power was off."""
+
+    slave: int
+    baud: int
+    answers: bool
+
+
+async def move_device(name_or_path: str, url: str, now: Place, to: Place, *, clock: Clock) -> Moved:
+    """Write another address, another speed, or both.
+
+    Raises SettingsWrong for a profile that is none, `Refused` ("not_described", "out_of_range", "taken") before
+    anything is written, LinkDown for a port that does not open, BoardSilent when nothing answers at `now`.
+    """
+    profile = load_profile(name_or_path)
+    own = _checked(profile, now, to)
+    async with _line(profile, url, now.baud, clock) as bus:
+        here = _device(bus, profile, now.slave, clock)
+        await _ask(here)
+        if to.slave != now.slave:
+            if await _answers(_device(bus, profile, to.slave, clock)):
+                raise Refused("taken", f"slave: a device answers at {to.slave} already, expected a free address")
+            await _write(here, own.slave, to.slave)
+    if to.baud != now.baud:
+        async with _line(profile, url, now.baud, clock) as bus:
+            moved = _device(bus, profile, to.slave, clock)
+            if not await _answers(moved):
+                return Moved(to.slave, now.baud, answers=False)
+            assert own.baud is not None
+            await _write(moved, own.baud, own.bauds[to.baud])
+    async with _line(profile, url, to.baud, clock) as bus:
+        return Moved(to.slave, to.baud, await _answers(_device(bus, profile, to.slave, clock)))
+
+
+def _checked(profile: Profile, now: Place, to: Place) -> Own:
+    """The table of the profile that says how; `Refused` when what is wanted cannot be."""
+    own = profile.own
+    if own is None:
+        raise Refused("not_described", f"{profile.name}: its profile has no table [own]: set it the maker's way")
+    if not 1 <= to.slave <= own.slave_most:
+        raise Refused("out_of_range", f"slave: {to.slave}: expected 1 to {own.slave_most}")
+    if to.baud != now.baud and to.baud not in own.bauds:
+        speeds = ", ".join(map(str, own.bauds)) or "no other speed"
+        raise Refused("out_of_range", f"baud: {to.baud}: expected {speeds}")
+    return own
+
+
+@asynccontextmanager
+async def _line(profile: Profile, url: str, baud: int, clock: Clock) -> AsyncIterator[Bus]:
+    async with Bus(url, clock=clock, baud=baud, opener=partial(open_port, parity=profile.serial.parity)) as bus:
+        await port_is_open(bus, clock)
+        yield bus
+
+
+def _device(bus: Bus, profile: Profile, slave: int, clock: Clock) -> ModbusDevice:
+    return ModbusDevice(bus, profile, slave, clock, name=profile.name)
+
+
+async def _ask(device: ModbusDevice) -> None:
+    """A harmless read; raises what the line raises."""
+    fence = device.profile.fences()[0]
+    for _ in range(ASKED_MAX - 1):
+        try:
+            await device.run("look", Priority.READING, lambda line, by: device.slave.read(line, fence, by))
+        except BoardSilent:
+            continue
+        return
+    await device.run("look", Priority.READING, lambda line, by: device.slave.read(line, fence, by))
+
+
+async def _answers(device: ModbusDevice) -> bool:
+    try:
+        await _ask(device)
+    except BoardSilent:
+        return False
+    except BoardMisbehaved:  # whoever it is, it is not silence
+        return True
+    return True
+
+
+async def _write(device: ModbusDevice, register: int, value: int) -> None:
+    """Devices answer from the old place, from the new one, or not at all: what counts is who is heard afterwards."""
+    address = register - device.profile.address_base
+
+    def work(line: Line, by: int) -> None:
+        device.slave.write_registers(line, address, [value], WRITE_ONE_REGISTER, by)
+
+    try:
+        await device.run("move", Priority.READING, work)
+    except BoardSilent:
+        return
