@@ -198,6 +198,7 @@ class PourOperations:
         config = self._config()
         if config is None or config.purifier is None:
             raise Refused("not_selling", "no configuration of a purifier yet")
+        await self._watch.note_leak_fault()  # who has just cleared it pours at once
         found = _outlet(config.purifier, outlet)
         if found is None:
             raise Refused("no_such_outlet", f"outlet: {outlet!r} is not one of this machine's")

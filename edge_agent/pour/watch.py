@@ -84,6 +84,7 @@ class WaterWatch:
         self._config: PurifierConfig | None = None
         self._quality = Quality()
         self._leaks = False
+        self._looked_at = False  # a person has cleared a leak, and the meter was not read since
         self._misses = 0
         self._meter_silent: bool | None = None  # not asked yet
         self._base_ms = clock.mono_ms()
@@ -144,7 +145,7 @@ class WaterWatch:
         rested = self._poured_ms is None or now - self._poured_ms > REST_MS
         self._flushed_ml = end.poured_ml + (0 if rested else self._flushed_ml)
         self._poured_ms = self._base_ms = now
-        await self._note_leak_fault()
+        await self.note_leak_fault()
         await self._look_for_drift()
         await self.tick()
 
@@ -175,7 +176,7 @@ class WaterWatch:
 
     async def look_at_meter(self) -> None:
         """One look at the idle meter."""
-        await self._note_leak_fault()
+        await self.note_leak_fault()
         try:
             reading = await self._purifier.meter.totaliser()
         except LINE_TROUBLE as trouble:
@@ -207,6 +208,8 @@ class WaterWatch:
             log.warning("meter %s went from %d to %d: it was cleared or exchanged", meter, base, reading.count)
             return await self._rebase(reading.count)
         leaked_ml = factor.millilitres(counts)
+        if self._looked_at:
+            return await self._end_leak(reading.count, leaked_ml)
         if leaked_ml >= config.limits.leak_ml and now - self._leak_told_ms >= LEAK_TOLD_EVERY_MS * self._leaks:
             await self._raise_leak(reading.count, leaked_ml)
         elif counts and not self._leaks and now - self._base_ms > DRIP_WINDOW_MS:
@@ -235,7 +238,20 @@ class WaterWatch:
         await self._ledger.write(write, outcome=True)
         log.error("leak: %s", detail)
         self._base_ms = self._leak_told_ms = self._clock.mono_ms()
-        await self._note_leak_fault()
+        await self.note_leak_fault()
+
+    async def _end_leak(self, count: int, leaked_ml: int) -> None:
+        """What ran out until a person cleared the fault is told, and is no new leak."""
+        meter = self._purifier.meter.meter
+
+        def write(conn: sqlite3.Connection) -> None:
+            if leaked_ml:
+                outbox.append(conn, WaterLeaked(leaked_ml=leaked_ml), self._clock)
+            water.set_settled_count(conn, meter, count)
+
+        await self._ledger.write(write, outcome=True)
+        self._looked_at = False
+        self._base_ms = self._clock.mono_ms()
 
     async def _look_for_drift(self) -> None:
         """Hold the outlets' last paces against those from when the meter's factor was set."""
@@ -253,11 +269,12 @@ class WaterWatch:
         )
         await self._tell(FaultChanged(code=DRIFT, scope=MACHINE, active=True, detail=detail))
 
-    async def _note_leak_fault(self) -> None:
-        """The fault is in the ledger: raised by a leak or a stuck valve, cleared by a person."""
+    async def note_leak_fault(self) -> None:
+        """Read the fault from the ledger: raised by a leak or a stuck valve, cleared by a person."""
         faults = await self._ledger.read(locks.active_faults)
         leaks = any(fault.code == LEAK for fault in faults)
         if leaks != self._leaks:
+            self._looked_at = self._leaks
             self._leaks = leaks
             await self._changed()
 

@@ -278,6 +278,28 @@ async def test_a_leak_that_goes_on_is_told_once_a_minute_and_in_full(giving: Mac
     assert sum(told) == pytest.approx(lost_ml, abs=CONFIG.limits.leak_ml)
 
 
+async def test_what_ran_out_before_a_person_cleared_a_leak_is_told_and_no_new_one(giving: Machine) -> None:
+    basin = giving.basin
+
+    async def clear() -> None:
+        await basin.ledger.write(lambda conn: locks.clear_fault(conn, "water_leak", "machine", "mended", basin.clock))
+
+    basin.faults.switch_on("leak")
+    await giving.look(20)
+    basin.faults.switch_off("leak")
+    await clear()
+    await giving.look(3)
+    assert giving.works.watch.stop() is None
+    told = [fact.leaked_ml for fact in await giving.facts(WaterLeaked)]
+    assert sum(told) == pytest.approx(basin.water.leak.lost.total_ul / 1000, abs=5)
+    basin.faults.switch_on("leak")
+    await giving.look(10)
+    assert giving.works.watch.stop() == "leak", "one that goes on is found again"
+    basin.faults.switch_off("leak")
+    await clear()
+    assert (await giving.pour(300, "at-once")).state == "ended", "who has just cleared it may pour at once"
+
+
 async def test_drops_after_a_pour_are_no_leak(giving: Machine) -> None:
     for number in range(30):
         await giving.pour(300, f"p{number}")
