@@ -39,6 +39,8 @@ DRIP_WINDOW_MS: Final = 3_600_000
 LEAK_TOLD_EVERY_MS: Final = 60_000
 # TDS and levels move slowly.
 PROBES_EVERY_MS: Final = 10_000
+# A person who asks gets a new reading, a live screen no more than its share of the line.
+PROBES_FRESH_MS: Final = 2_000
 READING_EVERY_MS: Final = 60_000
 # Water that rested longer than this is flushed anew before its TDS counts.
 REST_MS: Final = 600_000
@@ -91,6 +93,7 @@ class WaterWatch:
         self._leak_told_ms = clock.mono_ms() - LEAK_TOLD_EVERY_MS
         self._flushed_ml = 0
         self._poured_ms: int | None = None
+        self._probed_ms = clock.mono_ms() - PROBES_EVERY_MS
         self._reading_ms = clock.mono_ms() - READING_EVERY_MS
         self.upkeep: Upkeep | None = None
         self.probes = WaterReading()
@@ -285,11 +288,9 @@ class WaterWatch:
         config = self._config
         if config is None:
             return
-        try:
-            self.probes = found = await self._purifier.sensors.read()
-        except LINE_TROUBLE as trouble:
-            log.info("the probes did not answer: %s", trouble)
+        if not await self._read_probes():
             return
+        found = self.probes
         if self._is_flushed():
             await self._judge(found, config)
         now = self._clock.mono_ms()
@@ -297,6 +298,21 @@ class WaterWatch:
             self._reading_ms = now
             for reading in _readings(found, self._clock.wall_ms()):
                 await self._take_reading(reading)
+
+    async def fresh_probes(self) -> WaterReading:
+        """What the probes say now, or, while somebody pours, what they said last."""
+        if not self._busy() and self._clock.mono_ms() - self._probed_ms >= PROBES_FRESH_MS:
+            await self._read_probes()
+        return self.probes
+
+    async def _read_probes(self) -> bool:
+        try:
+            self.probes = await self._purifier.sensors.read()
+        except LINE_TROUBLE as trouble:
+            log.info("the probes did not answer: %s", trouble)
+            return False
+        self._probed_ms = self._clock.mono_ms()
+        return True
 
     def _is_flushed(self) -> bool:
         if self._poured_ms is None or self._flushed_ml < FLUSH_ML:

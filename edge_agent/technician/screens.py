@@ -196,7 +196,7 @@ def sensors(answer: Answer, say: Speech) -> RenderableType:
     for name, unit in PROBES.items():
         value = answer.get(name)
         shown = f"{value / 10:.1f}" if unit == "°C" and value is not None else str(value)
-        made.add_row(say.word(name), Text(say("silent"), style=QUIET) if value is None else f"{shown} {unit}")
+        made.add_row(say.word(name), Text(say("no reading"), style=QUIET) if value is None else f"{shown} {unit}")
     return made
 
 

@@ -20,9 +20,9 @@ OPENINGS_MAX: Final = 3
 Pattern = Literal[
     "port_down",  # the port does not open
     "adapter_lost",  # the port came and went
-    "all_silent",  # no slave ever answered and nothing came back
+    "all_silent",  # no slave answers and nothing comes back
     "garbage",  # something comes back, and none of it is an answer
-    "one_silent",  # one slave never answers while others do
+    "one_silent",  # one slave does not answer while others do
     "lossy",  # answers are missing now and then
     "noisy",  # bytes between the answers that belong to nothing
     "late",  # answers come when nobody waits any more
@@ -54,9 +54,11 @@ def _findings(line: Statistics) -> Iterator[Finding]:
         yield Finding("adapter_lost", url, figures=str(line["openings"]))
     asked = sum(seen["asked"] for seen in slaves.values())
     answered = sum(seen["answered"] for seen in slaves.values())
-    silent = [slave for slave, seen in slaves.items() if seen["asked"] and not seen["answered"]]
-    if asked and not answered:
-        yield Finding("garbage" if line["noise_bytes"] else "all_silent", url, figures=str(line["noise_bytes"]))
+    used = {slave: seen for slave, seen in slaves.items() if seen["asked"]}
+    silent = [slave for slave, seen in used.items() if not seen["answered"] or seen["breaker"] != "closed"]
+    if used and len(silent) == len(used):
+        never = line["noise_bytes"] and not answered
+        yield Finding("garbage" if never else "all_silent", url, figures=str(line["noise_bytes"]))
         return
     yield from (Finding("one_silent", url, slave) for slave in silent)
     for slave, seen in slaves.items():

@@ -104,7 +104,7 @@ class WaterWords:
         return answer
 
     async def _sensors(self, _: Nothing, caller: Caller) -> object:
-        found = self._watch.probes
+        found = await self._watch.fresh_probes()
         return asdict(found) | {"rejection_percent": rejection_percent(found.tds_in_ppm, found.tds_out_ppm)}
 
     async def _calibrate(self, asked: Calibrate, caller: Caller) -> object:

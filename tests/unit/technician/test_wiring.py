@@ -9,11 +9,11 @@ import pytest
 from edge_agent.technician.wiring import findings
 
 
-def slave(asked: int = 1000, *, silent: int = 0, late: int = 0) -> dict[str, int]:
-    return {"asked": asked, "answered": asked - silent, "silent": silent, "late": late}
+def slave(asked: int = 1000, *, silent: int = 0, late: int = 0, breaker: str = "closed") -> dict[str, Any]:
+    return {"asked": asked, "answered": asked - silent, "silent": silent, "late": late, "breaker": breaker}
 
 
-def line(slaves: dict[str, dict[str, int]], **more: Any) -> dict[str, Any]:
+def line(slaves: dict[str, dict[str, Any]], **more: Any) -> dict[str, Any]:
     return {"url": "/dev/bus", "down": None, "openings": 1, "noise_bytes": 0, "strays": 0, "slaves": slaves, **more}
 
 
@@ -31,6 +31,9 @@ def test_a_line_that_was_hardly_used_convicts_nobody() -> None:
         (line({"1": slave(silent=1000)}), ["all_silent"]),
         (line({"1": slave(silent=1000)}, noise_bytes=400), ["garbage"]),
         (line({"1": slave(silent=1000), "2": slave()}), ["one_silent"]),
+        (line({"1": slave(silent=9, breaker="open"), "2": slave()}), ["one_silent"]),
+        (line({"1": slave(silent=9, breaker="open"), "2": slave(breaker="probing")}), ["all_silent"]),
+        (line({"1": slave(silent=9, breaker="open"), "2": slave(0)}), ["all_silent"]),
         (line({"1": slave(silent=30)}), ["lossy"]),
         (line({"1": slave(late=30)}), ["late"]),
         (line({"1": slave()}, noise_bytes=51), ["noisy"]),
