@@ -103,6 +103,8 @@ def planogram() -> MachineConfig:
     return MachineConfig(
         machine=MACHINE,
         version=1,
+        temperature_low_tenths_c=20,
+        temperature_high_tenths_c=100,
         aisles=tuple(
             AisleConfig(
                 aisle=f"{'AB'[motor // 6]}{motor % 6 + 1}",

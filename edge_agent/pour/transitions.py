@@ -23,7 +23,7 @@ counter, so it holds over restarts, lost readings and any pace of reading. It is
 backwards, grew faster than water can, cannot be read at the end, or still grows when the valve is long shut: that may
 be a stuck valve above the glass or a burst hose behind the wall. It is doubtful as well when it stood still while the
 valve was open and nothing else shows that there was no water (`stall_is_proven`), because a stuck counter looks exactly
-like an empty tank, and when its pace jumped (`evenness`), because air and leaks do that.
+like an empty tank, and when the pace and the time that the valve was open do not explain the count (`evenness`).
 
 Events carry no time and no volume: `closing_event` turns them, once per look, into the one event that matters most.
 """

@@ -333,7 +333,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     ),
     "break and mend the simulated machine of the demo": "给演示的模拟机器制造和排除故障",
     "what to change": "改变什么",
-    "jam and other faults; open or shut; in or out": "jam 等故障；open 或 shut；in 或 out",
+    "jam and other faults; open or shut; in or out; degrees": "jam 等故障；open 或 shut；in 或 out；摄氏度",
     "there is no simulated machine here: aislectl demo starts one": "这里没有模拟机器：用 aislectl demo 启动",
     "done": "完成",
 }

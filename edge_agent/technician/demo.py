@@ -64,6 +64,8 @@ relay = 2
 flow_ml_per_s = 60
 """
 
+# What `aislectl simulate` can change; `faults` lets every kind strike by chance.
+PARTS: Final = ("fault", "faults", "mend", "door", "cable", "power", "temperature")
 # Two Python processes on a slow board.
 START_WAIT_MS: Final = 60_000
 LOOK_EVERY_MS: Final = 100
@@ -173,10 +175,12 @@ async def _simulate(desk: Desk, asked: Namespace) -> int:
     machine = {"machine": "playground"}
     requests: dict[str, dict[str, Any]] = {
         "fault": {"do": "fault", **machine, "kind": asked.what, "on": True},
+        "faults": {"do": "faults", "preset": asked.what or "all"},
         "mend": {"do": "faults", "preset": "none"},
         "door": {"do": "door", **machine, "open": asked.what == "open"},
         "cable": {"do": "plug" if asked.what == "in" else "unplug", **machine},
         "power": {"do": "power_cycle", **machine},
+        "temperature": {"do": "temperature", **machine, "celsius": _degrees(asked.what)},
     }
     try:
         answer = await _tell_simulator(control, requests[asked.part])
@@ -186,6 +190,14 @@ async def _simulate(desk: Desk, asked: Namespace) -> int:
         raise Refused("simulator", str(answer["error"]))
     desk.tell(answer, lambda: desk.say("done"))
     return desks.OK
+
+
+def _degrees(what: str) -> float | str:
+    """A number; anything else goes as it is to the simulator, which names it and what it expects."""
+    try:
+        return float(what)
+    except ValueError:
+        return what
 
 
 async def _tell_simulator(control: str, request: dict[str, Any]) -> dict[str, Any]:
@@ -211,8 +223,8 @@ WORDS: Final = (
         "break and mend the simulated machine of the demo",
         _simulate,
         (
-            argument("part", about="what to change", choices=("fault", "mend", "door", "cable", "power")),
-            argument("what", about="jam and other faults; open or shut; in or out", nargs="?", default=""),
+            argument("part", about="what to change", choices=PARTS),
+            argument("what", about="jam and other faults; open or shut; in or out; degrees", nargs="?", default=""),
         ),
     ),
 )

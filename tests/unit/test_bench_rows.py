@@ -15,7 +15,7 @@ LINE = Line("vends", 30.0, "1/s", 60.0, "bare", Aim("ratio", ">=", 0.6), "on a n
 
 
 def test_there_is_a_row_for_every_promise() -> None:
-    assert {"memory", "cpu", "grant", "ledger", "settle", "bytes", "lists"} <= set(bench.ROWS)
+    assert {"memory", "cpu", "grant", "ledger", "dead-slaves", "settle", "bytes", "lists"} <= set(bench.ROWS)
     assert all(row.name == name for name, row in bench.ROWS.items())
 
 

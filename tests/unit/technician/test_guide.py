@@ -9,7 +9,6 @@ from typing import get_args
 import pytest
 
 from edge_agent import watch as machine_watch
-from edge_agent.pour import operations as pour_operations
 from edge_agent.pour import session as pour_session
 from edge_agent.pour import watch as pour_watch
 from edge_agent.technician.cli import WORDS
@@ -30,7 +29,7 @@ FAULTS = {
     vend_session.BLIND_SENSOR,
     pour_session.LEAK,
     pour_watch.METER_SILENT,
-    pour_operations.DRIFT,
+    pour_watch.DRIFT,
     "uplink_denied",
     "uplink_stalled",
 }

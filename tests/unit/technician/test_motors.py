@@ -40,6 +40,7 @@ def test_too_few_good_runs_make_no_median() -> None:
     [
         ({}, True),
         ({"outcome": "unknown"}, False),
+        ({"result": "no_stop_signal"}, False),
         ({"outcome": "unknown", "on_hand": 0}, True),
         ({"outcome": "failed", "result": "over_current", "on_hand": 0}, False),
     ],
