@@ -9,6 +9,7 @@ from cloud.errors import FleetError
 from cloud.members.browse import account_balance
 from cloud.members.model import commission
 from cloud.members.wallet import member_of
+from cloud.members.wechat import openid_of
 from cloud.payments.payout import NewPayout, pay_out
 from cloud.payments.till import Till
 from cloud.providers.payment import PayoutWay
@@ -41,6 +42,8 @@ async def withdraw(
     wanted_fen = available_fen if amount_fen is None else amount_fen
     if wanted_fen <= 0 or wanted_fen > available_fen:
         raise FleetError("conflict", f"{available_fen} fen are available", field="amount")
+    if not payee and way == "weixin":
+        payee = await openid_of(work, tenant, member)
     if not payee:
         if till.providers.for_payout(tenant, way).name != RECORDING:
             raise FleetError("invalid", "bind WeChat, or name an account to pay to", field="payee")

@@ -56,6 +56,8 @@ PROBLEMS_MAX = 20
 # no text with it, and nobody means it.
 _NUL = re.compile(rb"\x00|(?<!\\)(?:\\\\)*\\u0000")
 _NUL_QUOTED = b"%00"
+# The escape of half a character: two of them make one, and one alone is no text that could be written down.
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 Rows = tuple[Operation, ...]
@@ -184,7 +186,7 @@ async def _read_body(request: Request, rows: Rows, dialect: Dialect) -> Request:
     """
     request.state.fields = {}
     await _whole_body(request)
-    _refuse_nul(request, await request.body())
+    _refuse_no_text(request, await request.body())
     if all(row.body is Nothing for row in rows):
         return request
     if dialect.decode is not None:
@@ -196,10 +198,18 @@ async def _read_body(request: Request, rows: Rows, dialect: Dialect) -> Request:
     return request
 
 
-def _refuse_nul(request: Request, body: bytes) -> None:
+def _refuse_no_text(request: Request, body: bytes) -> None:
+    """FleetError invalid for a body or query with characters that are part of no text."""
     is_form = "form-urlencoded" in request.headers.get("Content-Type", "").lower()
     if _NUL.search(body) or (is_form and _NUL_QUOTED in body) or _NUL_QUOTED in request.scope["query_string"]:
         raise FleetError("invalid", "there is a NUL character in it, which is part of no text")
+    if _HALF.search(body):
+        try:
+            json.dumps(json.loads(body), ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise FleetError("invalid", "there is half a character in it (a lone surrogate)") from error
+        except (ValueError, RecursionError):
+            return  # no JSON, which is told where it is read
 
 
 def _with_json(request: Request, fields: dict[str, Any]) -> Request:

@@ -194,6 +194,13 @@ async def find_wechat(work: Work, tenant: str, openid: str) -> WeChat | None:
     return None if row is None else WeChat(**row._mapping)
 
 
+async def wechat_of_member(work: Work, tenant: str, member: str) -> WeChat | None:
+    """The WeChat account that a member has bound."""
+    here = and_(member_wechats.c.tenant == tenant, member_wechats.c.member == member)
+    row = await work.row(select(member_wechats).where(here))
+    return None if row is None else WeChat(**row._mapping)
+
+
 async def put_wechat(work: Work, wechat: WeChat) -> None:
     """Write the WeChat account of a member."""
     await work.put(member_wechats, [row_of(wechat)])

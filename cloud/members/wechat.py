@@ -48,6 +48,12 @@ async def unbind_wechat(work: Work, tenant: str, member: str) -> None:
     await store.remove_wechat(work, tenant, member)
 
 
+async def openid_of(work: Work, tenant: str, member: str) -> str:
+    """The account under which WeChat knows a member, where WeChat itself has said so; otherwise ''."""
+    found = await store.wechat_of_member(work, tenant, member)
+    return found.openid if found is not None and found.proved else ""
+
+
 async def _member(work: Work, tenant: str, phone: str, name: str) -> str:
     known = await store.sign_in_of(work, tenant, phone)
     on_file = [known[0]] if known is not None else await store.members_with_phone(work, tenant, phone)

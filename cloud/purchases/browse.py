@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, case, select
 
 from cloud.accounts.model import Reach
-from cloud.accounts.reach import within
+from cloud.accounts.reach import unseen, within
 from cloud.database import Work
 from cloud.errors import FleetError
 from cloud.paging import Ask, Page, page
@@ -37,7 +37,7 @@ async def purchase_seen(work: Work, reach: Reach, purchase: str) -> Purchase:
     """One purchase within reach; FleetError not_found, or gone when it was deleted."""
     row = await work.row(select(purchases).where(_seen(reach), purchases.c.purchase == purchase))
     if row is None:
-        raise FleetError("not_found", f"no order {purchase!r}", field="order")
+        raise unseen(reach, f"order {purchase!r}", "order")
     found = purchase_from(row)
     if found.deleted_ms is not None:
         raise FleetError("gone", f"the order {purchase!r} was deleted", field="order")

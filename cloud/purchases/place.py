@@ -121,7 +121,7 @@ async def _write(
         kind=kind,
         state="obligation",
         member=buyer.member,
-        unit=None,
+        unit=buyer.unit,
         lines=lines,
         goods_fen=sum(line.goods_fen for line in lines),
         freight_fen=sum(line.freight_fen for line in lines),

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from cloud.errors import IllegalEvent
 from shared.water import ServicePlan
@@ -30,6 +30,7 @@ DAY_MS = 24 * 3_600_000
 DISMANTLING = "dismantling"
 
 RentalState = Literal["agreed", "running", "overdue", "dismantling", "ended"]
+STATES: tuple[RentalState, ...] = get_args(RentalState)
 RentalEvent = Literal[
     "begin",  # the machine is installed
     "renew",  # a further period is paid

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Row, Table, Text, UniqueConstraint, and_, select
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Index,
+    Row,
+    Table,
+    Text,
+    UniqueConstraint,
+    and_,
+    select,
+    tuple_,
+)
 
 from cloud.database import Work, metadata, row_of, tenant_column
 from cloud.rentals.model import HELD, Rental, RentalState
@@ -90,4 +102,14 @@ async def lock_past_end(work: Work, state: RentalState, before_ms: int, limit: i
     """Rentals in `state` whose end lies before a moment, locked; those that others have locked are left to them."""
     query = select(*SHOWN).where(rentals.c.state == state, rentals.c.ends_ms <= before_ms)
     query = query.order_by(rentals.c.ends_ms).limit(limit).with_for_update(skip_locked=True)
+    return [rental_from(row) for row in await work.rows(query)]
+
+
+async def lock_metered(work: Work, after: tuple[str, str] | None, limit: int) -> list[Rental]:
+    """Running rentals that litres end, from a place on, locked; those that others have locked are left to them."""
+    key = tuple_(rentals.c.tenant, rentals.c.rental)
+    query = select(*SHOWN).where(rentals.c.state == "running", rentals.c.prepaid_ml > 0)
+    if after is not None:
+        query = query.where(key > after)
+    query = query.order_by(rentals.c.tenant, rentals.c.rental).limit(limit).with_for_update(skip_locked=True)
     return [rental_from(row) for row in await work.rows(query)]

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+from cloud.commission import model as commission
 from cloud.orders import model as orders
 from cloud.payments import model as payments
+from cloud.purchases import model as purchases
+from cloud.rentals import model as rentals
 from cloud.tickets import model as tickets
 from cloud.water import model as water
 from edge_agent.pour import transitions as pour
@@ -21,3 +24,6 @@ def test_the_diagrams_in_the_architecture_are_the_tables() -> None:
     assert payments.diagram() in text
     assert payments.outgoing_diagram() in text
     assert tickets.diagram() in text
+    assert purchases.diagram() in text
+    assert rentals.diagram() in text
+    assert commission.diagram() in text

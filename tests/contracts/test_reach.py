@@ -96,9 +96,7 @@ def test_every_operation_has_a_policy_and_an_example(dialect: str, name: str) ->
 async def test_everybody_asks(dialect: str, name: str, world: World) -> None:
     row = row_of(dialect, name)
     documented, case = example_of(dialect, row)
-    talk = world.talk(dialect)
-    for step in case.before:
-        await talk.play(step)
+    talk = await _begin(world, dialect, case)
     wrong: list[str] = []
     if row.caller != "public":
         for caller in ("nobody", "guessed", "elsewhere", "newcomer"):
@@ -117,9 +115,21 @@ async def test_everybody_asks(dialect: str, name: str, world: World) -> None:
     for asker in ASKERS if row.caller != "public" else ():
         if admits(row, asker):
             told = await _ask(talk, documented, case, asker.name)
-            if isinstance(told, Refusal) and _is_about_permission(told):
+            if _is_about_permission(told):  # somebody before him may have changed his password, say
+                talk = await _begin(world, dialect, case)
+                told = await _ask(talk, documented, case, asker.name)
+            if _is_about_permission(told):
                 wrong.append(f"{asker.name} may, and is refused: {told}")
     assert not wrong, "\n".join(wrong)
+
+
+async def _begin(world: World, dialect: str, case: Case) -> Talk:
+    """A client in the world as it was settled, after what comes before the case."""
+    await world.rewind()
+    talk = world.talk(dialect)
+    for step in case.before:
+        await talk.play(step)
+    return talk
 
 
 async def _strangers(talk: Talk, documented: Documented, case: Case) -> list[str]:
@@ -146,5 +156,5 @@ def _refused(told: object, dialect: str, wanted: set[int]) -> bool:
     return isinstance(told, Refusal) and (dialect == "vending" or told.status in wanted)
 
 
-def _is_about_permission(told: Refusal) -> bool:
-    return told.status == 401 or "this is not for the role" in told.message
+def _is_about_permission(told: object) -> bool:
+    return isinstance(told, Refusal) and (told.status == 401 or "this is not for the role" in told.message)

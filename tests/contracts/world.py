@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,14 @@ from cloud.app import build_app
 from cloud.database import Database, Work
 from cloud.facades.dialect import Parts
 from cloud.machines.credentials import Credentials
+from cloud.outcalls import make_due
 from cloud.payments.browse import payments_for
 from cloud.payments.capture import settle_recorded
+from cloud.purchases.expire import pass_due
 from cloud.purchases.prepay import PURCHASE
+from cloud.rentals.expire import dismantle_due, lapse_due
 from cloud.settings import Settings
+from cloud.wiring import deadlines_of, handlers
 from shared.clock import ManualClock
 from tests.cloud.api.world import SERVER_SECRET, parts_of
 from tests.contracts.machines import Machines
@@ -136,6 +141,30 @@ class World:
 
     async def _earn(self, talk: Talk) -> None:
         """Somebody whom ben recommended buys, and keeps what he bought until nobody can send it back."""
+        anna, ben = "CHLU0000000000000001", "CHLU0000000000000002"
+        await talk.do("AA-05", by="brand", path={"UID": anna}, send={"rid": ben})
+        receiver = {"name": "安安", "phone": "13900003001", "area": "珠海", "address": "露水路 1 号"}
+        content = [{"product_id": "0123456789", "quantity": 1}]
+        order = (await talk.do("AD-02", by="anna", send={"content": content, "receiver": receiver}))["order_id"]
+        await talk.do("AD-07", by="anna", path={"OID": order})
+        await self._pay(order)
+        await talk.do("AD-05", by="brand", path={"OID": order}, send={"company": "快快物流", "tracking_num": "KK1"})
+        await talk.do("AD-11", by="anna", path={"OID": order})
+        await self.pass_time(self.parts.settings.purchase_finish_ms + 1_000)
+        # What is earned is paid out to the WeChat account that he has bound.
+        phone = {"vid": BRAND, "mobile": "13900003002"}
+        await talk.do("AA-02", send=phone)
+        code = (await self.sms_codes())["sms_13900003002"]
+        await talk.do("AA-08", send={**phone, "code": code, "weixin": {"nick": "小本", "OpenID": "o-ben"}})
+
+    async def pass_time(self, ms: int) -> None:
+        """Let time pass, do what it does to purchases and rentals, and make the calls out that are due."""
+        self.clock.advance(ms)
+        settings = self.parts.settings
+        await self.database.transact(partial(pass_due, deadlines=deadlines_of(settings)))
+        await self.database.transact(lapse_due)
+        await self.database.transact(partial(dismantle_due, grace_ms=settings.rental_grace_ms))
+        await make_due(self.database, handlers(self.parts.till, self.parts.codes, self.parts.credentials))
 
 
 @asynccontextmanager

@@ -25,6 +25,7 @@ from cloud.facades.iot.orders_shapes import (
     payment_told,
 )
 from cloud.facades.iot.wire import BRANDS, CUSTOMERS, OFFICES, PLATFORM, allow, iso, yuan
+from cloud.members.wechat import openid_of
 from cloud.payments.model import Payment
 from cloud.payments.request import begin
 from cloud.promotions.order import order
@@ -172,11 +173,12 @@ async def _step(
 async def _prepay(call: Call[Nothing, Nothing], way: Literal["weixin", "credit", "debit"]) -> PrepayTold:
     """Write the payment, and have its provider begin it once that is committed."""
     till, database = call.parts.till, call.parts.database
-    channels: dict[str, Channel] = {"weixin": "weixin_native", "credit": "credit", "debit": "debit"}
 
     async def opened(work: Work) -> tuple[Purchase, Payment]:
         found = await _seen(work, call)
-        payment = await prepay(work, till, found.tenant, found.purchase, channels[way])
+        payer = await openid_of(work, found.tenant, found.member) if way == "weixin" else ""
+        channel: Channel = way if way != "weixin" else "weixin_jsapi" if payer else "weixin_native"
+        payment = await prepay(work, till, found.tenant, found.purchase, channel, payer)
         asked = {**call.path, "payment": payment.payment, "channel": payment.channel}
         await record(work, call.subject, "order.prepay", asked, call.request_id)
         return found, payment

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from cloud.facades.dialect import Dialect
 from cloud.facades.fields import decoded
-from cloud.facades.iot import agents, orders, products, promotions, rights, sessions, tickets, users
+from cloud.facades.iot import (
+    agents,
+    commission,
+    orders,
+    products,
+    promotions,
+    rentals,
+    rights,
+    sessions,
+    tickets,
+    users,
+)
 from cloud.facades.iot.wire import SCHEME, admit, declared, enclose, envelope, tell, token_of
 
 IOT = Dialect(
@@ -16,6 +27,8 @@ IOT = Dialect(
         *products.OPERATIONS,
         *orders.OPERATIONS,
         *tickets.OPERATIONS,
+        *commission.OPERATIONS,
+        *rentals.OPERATIONS,
         *agents.OPERATIONS,
         *promotions.OPERATIONS,
         *rights.OPERATIONS,

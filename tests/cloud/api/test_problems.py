@@ -178,5 +178,10 @@ async def test_a_nul_is_part_of_no_text(client: httpx2.AsyncClient, acme: Busine
         answer = await client.post("/api/v1/machines", json={"name": name}, headers=headers)
         check_problem(answer, 422, "invalid")
     check_problem(await client.get("/api/v1/machines?search=%00", headers=headers), 422, "invalid")
+    half = b'{"name": "half a character: \\ud83d"}'
+    sent = await client.post("/api/v1/machines", content=half, headers={**headers, "Content-Type": "application/json"})
+    check_problem(sent, 422, "invalid")
+    whole = await client.post("/api/v1/machines", json={"name": "\U0001f6b0"}, headers=headers)
+    assert whole.json()["name"] == "\U0001f6b0"
     spelt = await client.post("/api/v1/machines", json={"name": "the word \\u0000"}, headers=headers)
     assert spelt.json()["name"] == "the word \\u0000"

@@ -17,12 +17,14 @@ from cloud.accounts.units import open_unit
 from cloud.audit import ledger_drift
 from cloud.database import Database, Work
 from cloud.facades.dialect import Parts
+from cloud.members.browse import account_balance
 from cloud.members.wallet import join
 from cloud.outcalls import make_due
-from cloud.payments.capture import settle_recorded
-from cloud.payments.store import payments
+from cloud.payments.capture import apply_report, settle_recorded
+from cloud.payments.store import find_payment, payments
+from cloud.providers.recording import RECORDING, settled
 from cloud.purchases.expire import pass_due
-from cloud.rentals.expire import dismantle_due, lapse_due
+from cloud.rentals.expire import dismantle_due, lapse_due, lapse_used_up
 from cloud.wiring import deadlines_of, handlers
 
 BRAND, RIVAL, PLATFORM = "clear", "rival", "platform"
@@ -117,9 +119,12 @@ class Shop:
     async def pass_time(self, ms: int) -> None:
         """Let time pass, and do what it does to purchases and rentals; then make the calls out."""
         self.database.clock.advance(ms)  # type: ignore[attr-defined]
+        async with self.database.work() as work:  # nobody signs in again for it
+            await work.execute(accounts.tokens.update().values(expires_ms=work.now_ms + 3_600_000))
         deadlines = deadlines_of(self.parts.settings)
         await self.database.transact(partial(pass_due, deadlines=deadlines))
         await self.database.transact(lapse_due)
+        await self.database.transact(lapse_used_up)
         await self.database.transact(partial(dismantle_due, grace_ms=self.parts.settings.rental_grace_ms))
         await self.make_calls()
 
@@ -131,6 +136,22 @@ class Shop:
         """How far the ledger is off."""
         async with self.database.look(tenant=BRAND) as work:
             return await ledger_drift(work, BRAND)
+
+    async def held(self, account: str) -> int:
+        """What an account of the ledger holds, in fen."""
+        async with self.database.look(tenant=BRAND) as work:
+            return await account_balance(work, BRAND, account)
+
+    async def settle_late(self, bill: str) -> None:
+        """Somebody paid, and his provider says so when nobody waits any more."""
+
+        async def use(work: Work) -> None:
+            payment = await find_payment(work, BRAND, bill, lock=True)
+            assert payment is not None, "it was begun"
+            assert payment.state == "closed", payment.state
+            await apply_report(work, self.parts.till, payment, settled(bill, payment.amount_fen), RECORDING)
+
+        await self.database.transact(use, tenant=BRAND)
 
     async def payment_states(self, order: str) -> list[str]:
         """What became of the payments of an order, oldest first."""

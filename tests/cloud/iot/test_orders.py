@@ -96,3 +96,130 @@ async def test_lists_are_windows(shop: Shop) -> None:
     assert await shop.status("anna", "GET", "/orders", sort="colour") == 400
     assert STATES.index("close") == 7
     assert told[0]["vid"] == BRAND
+
+
+async def test_an_order_goes_through_its_whole_chain(shop: Shop) -> None:
+    order = await shop.order({"product_id": "P1", "quantity": 1})
+    assert await shop.status("owner", "POST", f"/orders/{order}/delivery", {"company": "x"}) == 400
+    bill = await shop.pay(order)
+    paid = await shop.told("anna", "GET", f"/orders/{order}/payment")
+    assert (paid["pay_ch"], paid["bill_no"], paid["status"]) == ("weixin", bill, "paid")
+    assert paid["pay_tms"] == "2026-11-20T04:00:00Z"
+    assert paid["transaction_no"] == f"recording-{bill}"
+    assert await shop.status("anna", "POST", f"/orders/{order}/prepay/weixin") == 400
+    assert await shop.status("anna", "POST", f"/orders/{order}/status/confirm") == 400
+    delivery = {"company": "快快", "tracking_num": "KK1", "delivery_clerk": "小暑", "delivery_tms": "20261121"}
+    await shop.told("operator", "POST", f"/orders/{order}/delivery", delivery)
+    await shop.told("owner", "PUT", f"/orders/{order}/delivery", {"tracking_num": "KK2"})
+    told = await shop.told("anna", "GET", f"/orders/{order}/delivery")
+    assert told == {**delivery, "tracking_num": "KK2", "delivery_tms": "2026-11-21T00:00:00Z"}
+    assert await shop.status("anna", "PUT", f"/orders/{order}/delivery", {"company": "x"}) == 403
+    assert await shop.status("owner", "POST", f"/orders/{order}/status/confirm") == 403
+    await shop.told("anna", "POST", f"/orders/{order}/status/confirm")
+    assert (await shop.told("anna", "GET", f"/orders/{order}"))["state"] == 3
+    assert await shop.drift() == 0
+    await shop.pass_time(7 * DAY_MS)
+    told = await shop.told("anna", "GET", f"/orders/{order}")
+    assert (told["state"], told["complete_tms"]) == (8, "2026-11-27T04:00:00Z")
+    assert await shop.drift() == 0
+    assert await shop.held("revenue") == 310050
+    assert await shop.status("anna", "POST", f"/orders/{order}/status/return") == 400
+
+
+async def test_goods_go_back_and_so_does_the_money(shop: Shop) -> None:
+    order = await shop.order({"product_id": "P1", "quantity": 1})
+    await shop.pay(order, way="debit")
+    await shop.deliver(order)
+    await shop.told("anna", "POST", f"/orders/{order}/status/confirm")
+    await shop.told("anna", "POST", f"/orders/{order}/status/return")
+    assert (await shop.told("anna", "GET", f"/orders/{order}"))["return"]["return_tms"] == "2026-11-20T04:00:00Z"
+    assert await shop.status("owner", "PUT", f"/orders/{order}/status/refund") == 400
+    for who in ("anna", "agent", "operator"):
+        assert await shop.status(who, "POST", f"/orders/{order}/status/consent") == 403
+    await shop.told("owner", "POST", f"/orders/{order}/status/consent")
+    assert await shop.status("owner", "PUT", f"/orders/{order}/status/refund", {"amount": 3100.51}) == 422
+    await shop.told("owner", "POST", f"/orders/{order}/status/refund", {"amount": 3000})
+    assert await shop.status("owner", "PUT", f"/orders/{order}/status/refund") == 400
+    await shop.make_calls()
+    told = await shop.told("anna", "GET", f"/orders/{order}")
+    assert (told["state"], told["refunded"], told["payment"]["status"]) == (6, 3000, "refunded")
+    assert await shop.payment_states(order) == ["partly_refunded"]
+    assert await shop.held("revenue") == 10050
+    assert await shop.drift() == 0
+
+
+async def test_time_closes_what_nobody_pays_and_late_money_goes_back(shop: Shop) -> None:
+    order = await shop.order()
+    bill = (await shop.told("anna", "POST", f"/orders/{order}/prepay/weixin"))["bill_no"]
+    await shop.pass_time(25 * HOUR_MS)
+    assert await shop.state(order) == "close"
+    await shop.settle_late(bill)
+    await shop.make_calls()
+    assert await shop.payment_states(order) == ["refunded"]
+    assert await shop.state(order) == "close"
+    assert await shop.drift() == 0
+
+
+async def test_an_order_is_paid_once(shop: Shop) -> None:
+    order = await shop.order()
+    wechat = (await shop.told("anna", "POST", f"/orders/{order}/prepay/weixin"))["bill_no"]
+    card = (await shop.told("anna", "POST", f"/orders/{order}/prepay/credit"))["bill_no"]
+    await shop.settle(card)
+    await shop.settle(wechat)
+    await shop.make_calls()
+    assert sorted(await shop.payment_states(order)) == ["captured", "refunded"]
+    assert (await shop.told("anna", "GET", f"/orders/{order}"))["payment"]["bill_no"] == card
+    assert await shop.drift() == 0
+
+
+async def test_what_is_sent_arrives_by_time(shop: Shop) -> None:
+    order = await shop.order()
+    await shop.pay(order)
+    await shop.deliver(order)
+    await shop.pass_time(15 * DAY_MS)
+    assert await shop.state(order) == "received"
+    await shop.pass_time(7 * DAY_MS)
+    assert await shop.state(order) == "done"
+
+
+async def test_a_brand_that_cannot_deliver_gives_everything_back(shop: Shop) -> None:
+    order = await shop.order()
+    await shop.pay(order)
+    assert await shop.status("anna", "POST", f"/orders/{order}/status/close") == 400
+    await shop.told("owner", "POST", f"/orders/{order}/status/close")
+    await shop.make_calls()
+    assert await shop.state(order) == "close"
+    assert await shop.payment_states(order) == ["refunded"]
+    assert await shop.drift() == 0
+
+
+async def test_what_costs_nothing_is_paid_at_once(shop: Shop) -> None:
+    await shop.told("owner", "POST", "/products", {"prod_id": "P0", "name": "预约", "type": 2, "price": 0})
+    order = await shop.order({"product_id": "P0", "quantity": 1})
+    told = await shop.told("anna", "GET", f"/orders/{order}")
+    assert (told["status"], told["type"], told["amount"]) == ("paid", "预约", 0)
+    assert await shop.drift() == 0
+
+
+async def test_deleted_orders_are_gone_for_good(shop: Shop) -> None:
+    order = await shop.order()
+    for who in ("anna", "owner"):
+        assert await shop.status(who, "DELETE", f"/orders/{order}") == 403
+    await shop.told("platform", "DELETE", f"/orders/{order}")
+    assert await shop.status("anna", "GET", f"/orders/{order}") == 410
+    assert await shop.status("anna", "POST", f"/orders/{order}/prepay/weixin") == 410
+    assert await shop.told("anna", "GET", "/orders") == []
+    paid = await shop.order()
+    await shop.pay(paid)
+    assert await shop.status("platform", "DELETE", f"/orders/{paid}") == 400
+
+
+async def test_installation_is_a_job_for_somebody(shop: Shop) -> None:
+    order = await shop.order({"product_id": "P1", "quantity": 2})
+    assert await shop.told("owner", "GET", "/tickets") == []
+    await shop.pay(order)
+    (ticket,) = await shop.told("owner", "GET", "/tickets")
+    assert (ticket["type"], ticket["user_id"]) == (1, "anna")
+    await shop.told("owner", "POST", f"/orders/{order}/status/close")
+    (ticket,) = await shop.told("owner", "GET", "/tickets")
+    assert ticket["status"] == 6
