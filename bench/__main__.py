@@ -14,7 +14,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench import agent_memory, dead_slaves, grant_to_run, idle_cpu, ledger_writes, lists, settled_facts, wire_bytes
+from bench import (
+    agent_memory,
+    dead_slaves,
+    grant_to_run,
+    idle_cpu,
+    ledger_writes,
+    lists,
+    load_lines,
+    settled_facts,
+    wire_bytes,
+)
 from bench.row import Line, Row
 
 ROWS: dict[str, Row[Any]] = {
@@ -27,6 +37,7 @@ ROWS: dict[str, Row[Any]] = {
         dead_slaves.ROW,
         settled_facts.ROW,
         lists.ROW,
+        load_lines.ROW,
         wire_bytes.ROW,
     )
 }

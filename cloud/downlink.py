@@ -18,7 +18,7 @@ from typing import Protocol
 
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, Table, Text, and_, select
 
-from cloud.database import Database, Work, metadata, tenant_column
+from cloud.database import Database, Work, metadata, one_of, tenant_column
 from shared.ids import MachineId
 from shared.mqtt import PublishRefused
 from shared.topics import DownChannel, down
@@ -47,9 +47,6 @@ OFFER_EVERY_MS = 5_000
 COMMAND_EVERY_MAX_MS = 300_000
 # A command has no natural end; after this it is no longer what the operator meant.
 COMMAND_KEPT_MS = 30 * 24 * 3_600_000
-
-# References of one statement: both engines limit its parameters.
-WITHDRAWN_AT_ONCE = 5_000
 
 # Lines of one lease: they are published within a second even by a slow broker.
 LEASE_MAX = 200
@@ -111,8 +108,7 @@ async def enqueue_all(
 
 async def withdraw(work: Work, tenant: str, references: Sequence[str]) -> None:
     """Stop saying what was enqueued under `references`; unknown ones are fine."""
-    for start in range(0, len(references), WITHDRAWN_AT_ONCE):
-        some = downlink.c.reference.in_(references[start : start + WITHDRAWN_AT_ONCE])
+    for some in one_of(work, downlink.c.reference, references):
         await work.execute(downlink.delete().where(and_(downlink.c.tenant == tenant, some)))
 
 

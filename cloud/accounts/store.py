@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from cloud.accounts.model import Brand, Signing, Tenant, Unit, User
-from cloud.database import Work, metadata, row_of, tenant_column
+from cloud.database import Work, metadata, one_of, row_of, tenant_column
 
 tenants = Table(
     "tenants",
@@ -208,9 +208,6 @@ audit_heads = Table(
 )
 
 
-# Users of one statement.
-USERS_AT_ONCE = 5_000
-
 # --- tenants ---
 
 
@@ -354,8 +351,8 @@ async def take_phone(work: Work, phone: str, tenant: str, user: str) -> bool:
 async def holders_of_phones(work: Work, wanted: Collection[str]) -> dict[str, tuple[str, str]]:
     """Tenant and user who sign in by these numbers, as far as anybody does."""
     found: dict[str, tuple[str, str]] = {}
-    for some in _some(sorted(wanted)):
-        rows = await work.rows(select(phones).where(phones.c.phone.in_(some)))
+    for some in one_of(work, phones.c.phone, sorted(wanted)):
+        rows = await work.rows(select(phones).where(some))
         found |= {row.phone: (row.tenant, row.user) for row in rows}
     return found
 
@@ -417,16 +414,10 @@ async def change_user(work: Work, tenant: str, user: str, **columns: Any) -> Non
 async def logins_of_users(work: Work, tenant: str, wanted: Collection[str]) -> dict[str, str]:
     """The logins of users by id, as far as they exist."""
     found: dict[str, str] = {}
-    for some in _some(sorted(wanted)):
-        query = select(users.c.user, users.c.login).where(users.c.tenant == tenant, users.c.user.in_(some))
+    for some in one_of(work, users.c.user, sorted(wanted)):
+        query = select(users.c.user, users.c.login).where(users.c.tenant == tenant, some)
         found |= {row.user: row.login for row in await work.rows(query)}
     return found
-
-
-def _some(wanted: Sequence[str]) -> Iterator[Sequence[str]]:
-    """A bounded number at a time: both engines limit the parameters of a statement."""
-    for start in range(0, len(wanted), USERS_AT_ONCE):
-        yield wanted[start : start + USERS_AT_ONCE]
 
 
 def _user(row: Row[Any]) -> User:
@@ -501,9 +492,8 @@ async def remove_tokens_of(work: Work, tenant: str, user: str, *, holder: str = 
 
 async def sign_out(work: Work, tenant: str, wanted: Sequence[str]) -> None:
     """Revoke every token of these users."""
-    for some in _some(wanted):
-        here = tokens.c.tenant == tenant, tokens.c.user.in_(some), tokens.c.holder == "user"
-        await work.execute(delete(tokens).where(*here))
+    for some in one_of(work, tokens.c.user, wanted):
+        await work.execute(delete(tokens).where(tokens.c.tenant == tenant, tokens.c.holder == "user", some))
 
 
 # --- sign-in counters ---

@@ -4,7 +4,8 @@ A shape is a frozen msgspec Struct. `title` is what a Chinese header may say ins
 people what the column holds; both go into the JSON Schema. A cell is typed leniently: tables have only text, and a
 spreadsheet turns a phone number into a number.
 
-An empty cell stands for the column's default. So a text column has '' or None as its default, or does not allow ''.
+An empty cell stands for the column's default, and for nothing in a secret's column. So a text column has '' or None
+as its default, or does not allow ''.
 """
 
 from __future__ import annotations
@@ -133,7 +134,9 @@ class Columns(Generic[R]):
             given = msgspec.convert(loose, self._given, strict=False)
         except msgspec.ValidationError:
             raise Refused(list(self._objections(loose))) from None
-        return {name: getattr(given, name) for name in loose}
+        values = {name: getattr(given, name) for name in loose}
+        # A secret that is not told is kept: who fills in a template leaves those cells empty.
+        return {name: value for name, value in values.items() if value is not None or not self.by_name[name].is_secret}
 
     def missing(self, values: Mapping[str, Any]) -> list[str]:
         """What a new line lacks."""

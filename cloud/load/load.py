@@ -244,7 +244,9 @@ class _Loading:
                 continue
             named = {(value,) for draft in drafts.values() for value in _ids(getattr(draft.after, column))}
             there = self._by_name[target]
-            known = {there.key_of(row) for row in await there.present(self._run, brand, sorted(named))}
+            known = (
+                {there.key_of(row) for row in await there.present(self._run, brand, sorted(named))} if named else set()
+            )
             while True:
                 offered = known | {key for key, d in drafts.items() if not d.objections} if own else known
                 bad = [

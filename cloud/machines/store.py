@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -22,7 +22,7 @@ from sqlalchemy import (
     tuple_,
 )
 
-from cloud.database import Work, metadata, row_of, tenant_column
+from cloud.database import Work, metadata, one_of, row_of, tenant_column
 from cloud.machines.model import AisleLock, Fault, Machine, MachineState
 from shared.ids import MachineId
 
@@ -175,9 +175,6 @@ machine_readings = Table(
 
 MachineKey = tuple[str, str]
 
-# Machines of one question: both engines limit the parameters of a statement.
-MACHINES_AT_ONCE = 5_000
-
 
 def machine_of(row: Any) -> Machine:
     """A machine from its row."""
@@ -248,7 +245,7 @@ async def newest_configs(work: Work, tenant: str, wanted: Collection[str] | None
         .group_by(machine_configs.c.machine)
     )
     found: list[Row[Any]] = []
-    for here in _some(machine_configs.c.machine, wanted):
+    for here in _some(work, machine_configs.c.machine, wanted):
         last = newest.where(here).subquery()
         same = and_(machine_configs.c.machine == last.c.machine, machine_configs.c.version == last.c.version)
         found += await work.rows(select(machine_configs).join(last, same).where(machine_configs.c.tenant == tenant))
@@ -258,7 +255,7 @@ async def newest_configs(work: Work, tenant: str, wanted: Collection[str] | None
 async def lock_machines(work: Work, tenant: str, wanted: Collection[str]) -> dict[str, Machine]:
     """Machines of this tenant by id, locked in one order."""
     found: dict[str, Machine] = {}
-    for here in _some(machines.c.machine, wanted):
+    for here in _some(work, machines.c.machine, wanted):
         query = select(machines).where(and_(machines.c.tenant == tenant, here)).order_by(machines.c.machine)
         found |= {row.machine: machine_of(row) for row in await work.rows(query.with_for_update())}
     return found
@@ -267,19 +264,14 @@ async def lock_machines(work: Work, tenant: str, wanted: Collection[str]) -> dic
 async def owners(work: Work, wanted: Collection[str]) -> dict[str, str]:
     """Which tenants these machine ids belong to, as far as they are taken."""
     found: dict[str, str] = {}
-    for here in _some(machine_directory.c.machine, wanted):
+    for here in _some(work, machine_directory.c.machine, wanted):
         found |= {row.machine: row.tenant for row in await work.rows(select(machine_directory).where(here))}
     return found
 
 
-def _some(column: Column[Any], wanted: Collection[str] | None) -> Iterator[ColumnElement[bool]]:
+def _some(work: Work, column: Column[Any], wanted: Collection[str] | None) -> Iterable[ColumnElement[bool]]:
     """Conditions that together choose `wanted`, a bounded number at a time; with None one that chooses all."""
-    if wanted is None:
-        yield true()
-        return
-    asked = sorted(wanted)
-    for start in range(0, len(asked), MACHINES_AT_ONCE):
-        yield column.in_(asked[start : start + MACHINES_AT_ONCE])
+    return [true()] if wanted is None else one_of(work, column, sorted(wanted))
 
 
 async def answer_commands(work: Work, answers: Iterable[Mapping[str, Any]]) -> None:
@@ -295,7 +287,7 @@ async def answer_commands(work: Work, answers: Iterable[Mapping[str, Any]]) -> N
 async def supersede_configs(work: Work, tenant: str, wanted: Collection[str]) -> list[str]:
     """Take back the configurations that are on their way to these machines; answers the commands' ids."""
     gone: list[str] = []
-    for some in _some(commands.c.machine, wanted):
+    for some in _some(work, commands.c.machine, wanted):
         here = and_(commands.c.tenant == tenant, some, commands.c.state == "waiting", commands.c.kind == "apply_config")
         change = commands.update().where(here).values(state="superseded", answered_ms=work.now_ms)
         gone += [row.command for row in await work.rows(change.returning(commands.c.command))]

@@ -22,10 +22,9 @@ from sqlalchemy import (
     func,
     or_,
     select,
-    tuple_,
 )
 
-from cloud.database import Work, metadata, row_of, tenant_column
+from cloud.database import MANY_ROWS, Work, as_arrays, metadata, one_of, row_of, tenant_column
 from cloud.members.model import SERIAL_DIGITS, Binding, Member, Posting, WeChat, floor_of, kind_of, owner_of
 
 members = Table(
@@ -147,9 +146,6 @@ ledger_postings = Table(
     Index("ix_ledger_postings_from", "tenant", "from_account"),
     Index("ix_ledger_postings_to", "tenant", "to_account"),
 )
-
-# Accounts of one question: both engines limit the parameters of a statement.
-ACCOUNTS_AT_ONCE = 5_000
 
 
 async def find_member(work: Work, tenant: str, member: str, *, lock: bool = False) -> Member | None:
@@ -285,19 +281,13 @@ async def find_postings(work: Work, tenant: str, entry: str) -> Sequence[Posting
 async def amounts_of_kind(work: Work, tenant: str, kind: str, entries: Sequence[str] | None) -> dict[str, int]:
     """What entries of one kind moved, in fen by entry: those named (that exist), or with None all of them."""
     fen = func.sum(ledger_postings.c.amount_fen).label("fen")
-    ours = and_(ledger_postings.c.tenant == tenant, ledger_entries.c.tenant == tenant, ledger_entries.c.kind == kind)
-    query = (
-        select(ledger_postings.c.entry, fen)
-        .join(ledger_entries, ledger_entries.c.entry == ledger_postings.c.entry)
-        .where(ours)
-        .group_by(ledger_postings.c.entry)
-    )
+    ours = and_(ledger_postings.c.tenant == tenant, ledger_postings.c.entry.startswith(f"{kind}/", autoescape=True))
+    query = select(ledger_postings.c.entry, fen).where(ours).group_by(ledger_postings.c.entry)
     if entries is None:
         return {row.entry: int(row.fen) for row in await work.rows(query)}
     found: dict[str, int] = {}
-    for start in range(0, len(entries), ACCOUNTS_AT_ONCE):
-        some = query.where(ledger_postings.c.entry.in_(entries[start : start + ACCOUNTS_AT_ONCE]))
-        found |= {row.entry: int(row.fen) for row in await work.rows(some)}
+    for here in one_of(work, ledger_postings.c.entry, entries):
+        found |= {row.entry: int(row.fen) for row in await work.rows(query.where(here))}
     return found
 
 
@@ -325,12 +315,13 @@ async def balances_of_kind(work: Work, tenant: str, kind: str) -> dict[str, int]
 
 async def open_accounts(work: Work, wanted: Collection[tuple[str, str]]) -> None:
     """Make those of the (tenant, account) pairs that do not exist yet, with nothing in them."""
-    key = tuple_(ledger_accounts.c.tenant, ledger_accounts.c.account)
     asked = sorted(set(wanted))
     known: set[tuple[str, str]] = set()
-    for start in range(0, len(asked), ACCOUNTS_AT_ONCE):
-        here = key.in_(asked[start : start + ACCOUNTS_AT_ONCE])
-        known |= {(row.tenant, row.account) for row in await work.rows(select(*key.clauses).where(here))}
+    for tenant in sorted({tenant for tenant, _ in asked}):
+        ours = ledger_accounts.c.tenant == tenant
+        for here in one_of(work, ledger_accounts.c.account, [account for of, account in asked if of == tenant]):
+            rows = await work.rows(select(ledger_accounts.c.account).where(ours, here))
+            known |= {(tenant, row.account) for row in rows}
     await work.insert_new(
         ledger_accounts,
         [
@@ -358,13 +349,26 @@ async def add_to_balance(work: Work, tenant: str, account: str, delta_fen: int) 
 
 async def add_to_balances(work: Work, deltas: Mapping[tuple[str, str], int]) -> None:
     """Change balances that cannot fall below their floor, in the order given."""
-    if deltas:
+    if len(deltas) >= MANY_ROWS and work.dialect == "postgresql":
+        await _add_at_once(work, deltas)
+    elif deltas:
         here = and_(ledger_accounts.c.tenant == bindparam("of"), ledger_accounts.c.account == bindparam("on"))
         change = ledger_accounts.update().where(here)
         await work.execute(
             change.values(balance_fen=ledger_accounts.c.balance_fen + bindparam("delta")),
             [{"of": tenant, "on": account, "delta": delta} for (tenant, account), delta in deltas.items()],
         )
+
+
+async def _add_at_once(work: Work, deltas: Mapping[tuple[str, str], int]) -> None:
+    """All in one statement, which takes them in an order of its own; so they are locked in the given one before."""
+    rows = [{"tenant": of, "account": on, "balance_fen": delta} for (of, on), delta in deltas.items()]
+    given, arrays = as_arrays(ledger_accounts, rows)
+    same = and_(ledger_accounts.c.tenant == given.c.tenant, ledger_accounts.c.account == given.c.account)
+    in_order = select(ledger_accounts.c.account).where(same).order_by(given.c.ordinal)
+    await work.execute(in_order.with_for_update(of=ledger_accounts), arrays)
+    changed = ledger_accounts.update().where(same)
+    await work.execute(changed.values(balance_fen=ledger_accounts.c.balance_fen + given.c.balance_fen), arrays)
 
 
 async def balance_drift(work: Work, tenant: str) -> int:

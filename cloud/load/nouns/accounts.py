@@ -56,8 +56,9 @@ class AccountRow(Row, frozen=True, kw_only=True):
         Meta(title="MD5密码哈希", description="The stored hash of `password_md5`.", extra_json_schema=SECRET),
     ] = None
     password_is_temporary: Annotated[
-        bool, Meta(title="须改密码", description="Whether it must be changed first; so it is after a new `password`.")
-    ] = False
+        bool | None,
+        Meta(title="须改密码", description="Whether it must be changed first; empty: after a new `password`."),
+    ] = None
 
 
 class _Accounts(TableNoun[AccountRow]):
@@ -67,6 +68,9 @@ class _Accounts(TableNoun[AccountRow]):
         sound = [draft for draft in drafts if not draft.objections]
         await asyncio.gather(*(_settle_password(run.passwords, draft) for draft in sound))
         await asyncio.gather(*(settle_md5(run.passwords, draft) for draft in sound))
+        for draft in drafts:
+            if draft.after.password_is_temporary is None:
+                draft.becomes(password_is_temporary=bool(draft.before and draft.before.password_is_temporary))
         unknown = [draft for draft in drafts if draft.after.password_hash is None]
         if unknown:
             # Nobody knows the password behind it; so the answer to a guess takes as long as for anybody else.
@@ -82,7 +86,7 @@ class _Accounts(TableNoun[AccountRow]):
     async def write(self, run: Run, brand: str, drafts: Sequence[Draft[AccountRow]]) -> None:
         await super().write(run, brand, drafts)
         moved = [d for d in drafts if d.before is None or d.before.phone != d.after.phone]
-        left = [(draft.before.phone,) for draft in moved if draft.before and draft.before.phone]
+        left = [draft.before.phone for draft in moved if draft.before and draft.before.phone]
         await remove_rows(run.work, phones, brand, "phone", left)
         taken = [draft.after for draft in moved if draft.after.phone]
         await run.work.insert(phones, [{"phone": row.phone, "tenant": brand, "user": row.user} for row in taken])
@@ -130,8 +134,9 @@ async def _settle_password(passwords: Passwords, draft: Draft[AccountRow]) -> No
         return
     stored = draft.before.password_hash if draft.before else None
     if stored is None or not await passwords.matches(stored, password):
-        temporary = draft.given.get("password_is_temporary", True)
-        draft.becomes(password_hash=await passwords.hash(password), password_is_temporary=temporary)
+        draft.becomes(password_hash=await passwords.hash(password))
+        if draft.after.password_is_temporary is None or "password_is_temporary" not in draft.given:
+            draft.becomes(password_is_temporary=True)
     if draft.after.phone and not await passwords.matches_sent(draft.after.md5_hash, password):
         draft.becomes(md5_hash=await passwords.hash_sent(password))
 

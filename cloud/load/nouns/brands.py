@@ -12,7 +12,7 @@ from cloud.accounts.model import Tenant
 from cloud.accounts.store import add_tenant, all_tenants, code_of, put_brand_code, tenant_of_code, tenants
 from cloud.database import Work
 from cloud.load.columns import Name, Row
-from cloud.load.noun import Draft, Key, Run, TableNoun, change_rows
+from cloud.load.noun import Draft, Key, Run, TableNoun
 
 Code = Annotated[str, Meta(pattern=r"^[A-Z]{4}$(?!\n)")]
 
@@ -49,7 +49,7 @@ class _Brands(TableNoun[BrandRow]):
                 await add_tenant(run.work, Tenant(brand, draft.after.name, run.work.now_ms))
             if draft.after.code:
                 await put_brand_code(run.work, brand, draft.after.code)
-        await change_rows(run.work, tenants, (), [self.stored(brand, draft.after) for draft in drafts])
+        await run.work.change(tenants, ("tenant",), [self.stored(brand, draft.after) for draft in drafts])
 
 
 BRANDS = _Brands("brands", "品牌", BrandRow, tenants, (), beside={"code"})

@@ -47,9 +47,10 @@ class MemberRow(Row, frozen=True, kw_only=True):
 class _Members(TableNoun[MemberRow]):
     async def present(self, run: Run, brand: str, keys: Sequence[Key] | None) -> Iterable[MemberRow]:
         found = await super().present(run, brand, keys)
-        booked = await openings(run.work, brand, None if keys is None else [key[0] for key in keys])
+        wanted = None if keys is None else {key[0] for key in keys}
+        booked = await openings(run.work, brand, wanted)
         known: dict[str, tuple[str, str | None]] = {}
-        for here in chosen([member_sign_ins.c.member], keys):
+        for here in chosen(run.work, member_sign_ins.c.member, wanted):
             known |= {row.member: (row.phone, row.md5_hash) for row in await sign_ins(run.work, brand, here)}
         rows = []
         for row in found:
@@ -79,7 +80,7 @@ class _Members(TableNoun[MemberRow]):
 
     async def _write_sign_ins(self, run: Run, brand: str, drafts: Sequence[Draft[MemberRow]]) -> None:
         moved = [d for d in drafts if d.before is None or _sign_in(d.before) != _sign_in(d.after)]
-        left = [(draft.after.member,) for draft in moved if draft.before and draft.before.sign_in_phone]
+        left = [draft.after.member for draft in moved if draft.before and draft.before.sign_in_phone]
         await remove_rows(run.work, member_sign_ins, brand, "member", left)
         rows = [
             {
@@ -102,8 +103,8 @@ def _sign_in(row: MemberRow) -> tuple[str, str | None]:
 async def _check_phones(run: Run, brand: str, drafts: Sequence[Draft[MemberRow]]) -> None:
     """A number finds one member of the brand; a password without a number opens nothing."""
     taken: dict[str, str] = {}
-    wanted = sorted({(draft.after.sign_in_phone,) for draft in drafts if draft.after.sign_in_phone})
-    for here in chosen([member_sign_ins.c.phone], wanted):
+    wanted = {draft.after.sign_in_phone for draft in drafts if draft.after.sign_in_phone}
+    for here in chosen(run.work, member_sign_ins.c.phone, wanted):
         taken |= {row.phone: row.member for row in await sign_ins(run.work, brand, here)}
     for draft in drafts:
         row = draft.after

@@ -10,7 +10,7 @@ from msgspec import Meta
 from cloud.accounts.model import PARENTS, UnitKind
 from cloud.accounts.store import units
 from cloud.load.columns import Id, Name, Phone, Row, Text
-from cloud.load.noun import Draft, Run, TableNoun, change_rows, values_of
+from cloud.load.noun import Draft, Run, TableNoun, values_of
 
 # From the top down: a unit's parent is of an earlier kind.
 _KINDS: tuple[UnitKind, ...] = ("agent", "dealer", "shop")
@@ -57,7 +57,7 @@ class _Units(TableNoun[UnitRow]):
             rows.append(self.stored(brand, row) | now | {"path": paths[row.unit], "created_ms": run.work.now_ms})
         await run.work.insert(units, rows)
         changed = [self.stored(brand, draft.after) | now for draft in drafts if draft.before is not None]
-        await change_rows(run.work, units, self.key, changed)
+        await run.work.change(units, ("tenant", *self.key), changed)
 
 
 UNITS = _Units("units", "机构", UnitRow, units, ("unit",), references={"parent": "units"})
