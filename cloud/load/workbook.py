@@ -46,7 +46,8 @@ def read(path: Path) -> Iterator[Sheet]:
         raise
     # A broken workbook breaks openpyxl wherever it happens to look: any error of its is one of the file.
     except Exception as error:
-        raise BadBook(f"is no workbook that can be read: {error}", file=str(path)) from error
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise BadBook(f"is no workbook that can be read: {reason}", file=str(path)) from error
 
 
 def _check_size(path: Path) -> None:

@@ -10,9 +10,24 @@ from typing import Any
 from cloud.load.noun import Noun
 from cloud.load.nouns.accounts import ACCOUNTS
 from cloud.load.nouns.brands import BRANDS
+from cloud.load.nouns.communities import COMMUNITIES, HOUSES, RESIDENTS
 from cloud.load.nouns.goods import GOODS
 from cloud.load.nouns.machines import AISLES, MACHINES
 from cloud.load.nouns.members import MEMBERS
+from cloud.load.nouns.suppliers import SUPPLIED_GOODS, SUPPLIERS
 from cloud.load.nouns.units import UNITS
 
-NOUNS: tuple[Noun[Any], ...] = (BRANDS, UNITS, ACCOUNTS, GOODS, MACHINES, AISLES, MEMBERS)
+NOUNS: tuple[Noun[Any], ...] = (
+    BRANDS,
+    UNITS,
+    ACCOUNTS,
+    GOODS,
+    MACHINES,
+    AISLES,
+    MEMBERS,
+    SUPPLIERS,
+    SUPPLIED_GOODS,
+    COMMUNITIES,
+    HOUSES,
+    RESIDENTS,
+)

@@ -48,6 +48,8 @@ def test_an_empty_cell_has_one_meaning(noun: Noun[Any]) -> None:
     """It stands for the default. So where the default is something else than '', the text may not be ''."""
     info = msgspec.inspect.type_info(noun.shape)
     assert isinstance(info, msgspec.inspect.StructType)
+    for column in noun.columns.all:
+        assert not column.is_ids or column.default == (), f"{noun.name}.{column.name}: an empty cell is an empty list"
     for field in info.fields:
         if field.default != "" and any(_takes_nothing(kind) for kind in _kinds(field.type)):
             pytest.fail(f"{noun.name}.{field.name} takes '' but an empty cell means {field.default!r}")

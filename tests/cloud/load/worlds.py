@@ -108,6 +108,8 @@ _SPECIAL: dict[tuple[str, str], st.SearchStrategy[Any]] = {
     ("members", "password_md5"): st.none(),
     ("members", "md5_hash"): st.none() | _HASH,
     ("machines", "shop"): st.none(),
+    ("suppliers", "password"): st.none(),
+    ("suppliers", "password_hash"): st.none() | _HASH,
     ("units", "kind"): st.just("shop"),
     ("units", "parent"): st.none(),
     ("accounts", "user"): _IDS,
@@ -131,6 +133,8 @@ def _fits(noun: Noun[Any], row: Any, rows: dict[tuple[str, ...], Any]) -> bool:
     if noun.name == "accounts":
         ours = all(other.user != row.user or other.brand != row.brand for other in others)
         return ours and all(other.phone != row.phone or not row.phone for other in others)
+    if noun.name == "houses":
+        return all(_place(other) != _place(row) for other in others)
     if noun.name == "members":
         if not row.sign_in_phone:
             return row.md5_hash is None
@@ -139,3 +143,7 @@ def _fits(noun: Noun[Any], row: Any, rows: dict[tuple[str, ...], Any]) -> bool:
         place = (row.brand, row.machine, row.board, row.motor)
         return all((other.brand, other.machine, other.board, other.motor) != place for other in others)
     return True
+
+
+def _place(house: Any) -> tuple[str, ...]:
+    return (house.brand, house.community, house.building, house.unit, house.floor, house.room)

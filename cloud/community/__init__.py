@@ -1,0 +1,1 @@
+"""Communities: the estates in which machines stand, their houses, and who lives there."""
