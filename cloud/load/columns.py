@@ -20,9 +20,9 @@ from msgspec import Meta, Struct
 # As everywhere; and not followed by a line break, which `$` would overlook.
 Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,47}$(?!\n)")]
 # What survives every format: XML has no control characters, and its readers turn \r\n into \n.
-_PRINTABLE = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f\\ufffe\\uffff]*$"
-Text = Annotated[str, Meta(max_length=500, pattern=_PRINTABLE)]
-Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=_PRINTABLE)]
+PRINTABLE = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f\\ufffe\\uffff]*$"
+Text = Annotated[str, Meta(max_length=500, pattern=PRINTABLE)]
+Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=PRINTABLE)]
 Phone = Annotated[str, Meta(max_length=32, pattern=r"^\+?[0-9 -]*$(?!\n)")]
 # One million yuan: more than any single price or balance; a slip of the keyboard ends here.
 Fen = Annotated[int, Meta(ge=0, le=100_000_000)]
@@ -78,6 +78,8 @@ class Column:
             if isinstance(value, float) and value.is_integer():
                 return str(int(value))
             return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+        if self.is_ids and isinstance(value, list):
+            return [str(part) if type(part) is int else part for part in value]
         if not isinstance(value, str):
             return value
         if self.is_yes_or_no:

@@ -133,7 +133,7 @@ class TableNoun(Noun[R]):
         wanted = None if keys is None or not self.key else {key[0] for key in keys}
         found = []
         for here in chosen(run.work, first, wanted):
-            found += [self._row(brand, row._mapping) for row in await run.work.rows(query.where(here))]
+            found += [self._row(brand, row) for row in await run.work.rows(query.where(here))]
         return found
 
     async def write(self, run: Run, brand: str, drafts: Sequence[Draft[R]]) -> None:
@@ -147,8 +147,8 @@ class TableNoun(Noun[R]):
             [self.stored(brand, draft.after) | touched for draft in drafts if draft.before is not None],
         )
 
-    def _row(self, brand: str, stored: Mapping[Any, Any]) -> R:
-        values = dict(stored)
+    def _row(self, brand: str, stored: Sequence[Any]) -> R:
+        values = dict(zip(self._names, stored, strict=True))
         for name in self._json:
             values[name] = msgspec.json.decode(values[name])
         row = {"brand": brand} | values

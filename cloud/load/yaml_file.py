@@ -1,12 +1,14 @@
 """A YAML file: nouns, each with a list of lines.
 
 Plain scalars stay text, as in a table: the column's type decides what they are. So 00001 keeps its zeros, and a shop
-called `no` is no boolean. Only an empty scalar, `~` or `null` without quotes is nothing. Anchors and aliases, which a
-short file could grow with, are refused. A line is known by where it begins in the file.
+called `no` is no boolean. Inside a nested value, whose parts have no columns, plain numbers and booleans are what they
+look like. An empty scalar, `~` or `null` without quotes is nothing. Anchors and aliases, which a short file could grow
+with, are refused. A line is known by where it begins in the file.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -19,6 +21,10 @@ from cloud.load.limits import DEPTH_MAX
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _NOTHING = ("", "~", "null", "Null", "NULL")
+# Where a column's own value stands: document, sheet, line, column.
+_CELL_DEPTH = 3
+# A number without zeros at its front; at most as long as a number that we keep.
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,17})?")
 # Lines of one piece: the emitter works on nodes in memory.
 _LINES_AT_ONCE = 1_000
 
@@ -77,7 +83,7 @@ class _Events:
         self._expect(event, yaml.SequenceStartEvent, "a list of lines")
         while not isinstance(event := self._next(), yaml.SequenceEndEvent):
             self._expect(event, yaml.MappingStartEvent, "a line: a mapping of columns to values")
-            yield Line(event.start_mark.line + 1, self._mapping(3))
+            yield Line(event.start_mark.line + 1, self._mapping(_CELL_DEPTH))
 
     def _mapping(self, depth: int) -> dict[str, Any]:
         values: dict[str, Any] = {}
@@ -90,7 +96,7 @@ class _Events:
 
     def _value(self, event: yaml.Event, depth: int) -> Any:
         if isinstance(event, yaml.ScalarEvent):
-            return self._scalar(event)
+            return self._scalar(event, nested=depth > _CELL_DEPTH)
         if depth >= DEPTH_MAX:
             raise self._bad(event, f"is nested deeper than {DEPTH_MAX}")
         if isinstance(event, yaml.MappingStartEvent):
@@ -106,9 +112,15 @@ class _Events:
         return str(event.value)
 
     @staticmethod
-    def _scalar(event: yaml.ScalarEvent) -> str | None:
-        plain = event.implicit[0]
-        return None if plain and event.value in _NOTHING else str(event.value)
+    def _scalar(event: yaml.ScalarEvent, *, nested: bool = False) -> Any:
+        text, plain = str(event.value), event.implicit[0]
+        if not plain:
+            return text
+        if text in _NOTHING:
+            return None
+        if nested and _NUMBER.fullmatch(text):
+            return float(text) if "." in text else int(text)
+        return text == "true" if nested and text in ("true", "false") else text
 
     def _next(self) -> Any:
         event = next(self._events)

@@ -14,6 +14,7 @@ from cloud.load.nouns.communities import COMMUNITIES, HOUSES, RESIDENTS
 from cloud.load.nouns.goods import GOODS
 from cloud.load.nouns.machines import AISLES, MACHINES
 from cloud.load.nouns.members import MEMBERS
+from cloud.load.nouns.products import PRODUCTS
 from cloud.load.nouns.suppliers import SUPPLIED_GOODS, SUPPLIERS
 from cloud.load.nouns.units import UNITS
 
@@ -22,6 +23,7 @@ NOUNS: tuple[Noun[Any], ...] = (
     UNITS,
     ACCOUNTS,
     GOODS,
+    PRODUCTS,
     MACHINES,
     AISLES,
     MEMBERS,

@@ -10,10 +10,10 @@ from sqlalchemy import select
 
 from cloud.community.model import HouseNature, HouseStatus, HouseUse, Module, ResidentRole
 from cloud.community.store import communities, houses, residents
-from cloud.load.columns import Id, Name, Phone, Row, Text
+from cloud.load.columns import PRINTABLE, Id, Name, Phone, Row, Text
 from cloud.load.noun import Draft, Run, TableNoun, chosen
 
-Number = Annotated[str, Meta(min_length=1, max_length=20, pattern=r"^[^\x00-\x1f]*$(?!\n)")]
+Number = Annotated[str, Meta(min_length=1, max_length=20, pattern=PRINTABLE)]
 
 
 class CommunityRow(Row, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from msgspec.inspect import BoolType, IntType, LiteralType, Metadata, NoneType, 
 from cloud.load.columns import Row
 from cloud.load.noun import Noun
 from cloud.load.nouns import NOUNS
+from cloud.products.model import NO_RENT, NO_TERMS, UNSPECIFIED, Cartridge, Period, Rent, Specification, Terms
 from shared.water import Outlet, PurifierConfig, ServicePlan
 
 BRANDS = ("acme", "Beta-2")
@@ -100,6 +101,8 @@ _PURIFIER = PurifierConfig(
 
 _HASH = st.just("$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA")
 
+_SPECIFICATION = Specification("timed", (Cartridge(1, "PP 棉", "working", 4_320, 540),), extra={"a": [1, None, "x"]})
+
 _SPECIAL: dict[tuple[str, str], st.SearchStrategy[Any]] = {
     ("accounts", "password"): st.none(),
     ("accounts", "password_md5"): st.none(),
@@ -110,6 +113,15 @@ _SPECIAL: dict[tuple[str, str], st.SearchStrategy[Any]] = {
     ("machines", "shop"): st.none(),
     ("suppliers", "password"): st.none(),
     ("suppliers", "password_hash"): st.none() | _HASH,
+    # No spaces: they stand between the pictures in a cell.
+    ("products", "introduction"): st.lists(st.sampled_from(["a.png", "https://example.cn/b.png"]), unique=True).map(
+        tuple
+    ),
+    ("products", "rent"): st.sampled_from(
+        (NO_RENT, Rent(1_000, (Period("30d", "一月", 900), Period("500l", "水", 1)), 7))
+    ),
+    ("products", "commission"): st.sampled_from((NO_TERMS, Terms(True, "ratio", (1_000, 500, 100)))),
+    ("products", "specification"): st.sampled_from((UNSPECIFIED, _SPECIFICATION)),
     ("units", "kind"): st.just("shop"),
     ("units", "parent"): st.none(),
     ("accounts", "user"): _IDS,
