@@ -26,8 +26,8 @@ Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=PRINTABLE)]
 Phone = Annotated[str, Meta(max_length=32, pattern=r"^\+?[0-9 -]*$(?!\n)")]
 # One million yuan: more than any single price or balance; a slip of the keyboard ends here.
 Fen = Annotated[int, Meta(ge=0, le=100_000_000)]
-# Milliseconds since 1970, up to the year 2286.
-Moment = Annotated[int, Meta(ge=0, le=10**13)]
+# A number that somebody else gave a meaning: a kind, a place in a list, points.
+Small = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 
 # Ids in one cell stand apart by these.
 _BETWEEN_IDS = re.compile(r"[\s,;，；、]+")

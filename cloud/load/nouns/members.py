@@ -9,9 +9,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from cloud.load.columns import Id, Phone, Row, Text
+from cloud.load.columns import Id, Phone, Row, Small, Text
 from cloud.load.noun import Draft, Key, Run, TableNoun, chosen, remove_rows
 from cloud.load.nouns.accounts import SECRET, Hash, Md5, settle_md5
+from cloud.members.model import MemberState
 from cloud.members.opening import OPENING_MAX_FEN, book_openings, open_wallets, openings
 from cloud.members.store import member_sign_ins, members, sign_ins
 
@@ -22,6 +23,17 @@ class MemberRow(Row, frozen=True, kw_only=True):
     member: Annotated[Id, Meta(title="会员编号", description="The member's id, kept as it is, e.g. CU969.")]
     name: Annotated[Text, Meta(title="姓名", description="What the member is called.")] = ""
     phone: Annotated[Phone, Meta(title="手机号", description="The member's phone.")] = ""
+    state: Annotated[MemberState, Meta(title="状态", description="Active, inactive, or disabled.")] = "active"
+    kind: Annotated[Small, Meta(title="类别", description="The brand's own number for it.")] = 0
+    email: Annotated[Text, Meta(title="邮箱", description="Where mail is sent.")] = ""
+    area: Annotated[Text, Meta(title="地区", description="Province, city, district.")] = ""
+    address: Annotated[Text, Meta(title="地址", description="Where the member lives.")] = ""
+    remark: Annotated[Text, Meta(title="备注", description="What the brand notes.")] = ""
+    avatar: Annotated[Text, Meta(title="头像", description="Address of the picture.")] = ""
+    vip: Annotated[bool, Meta(title="贵宾", description="Whether it is a VIP.")] = False
+    bonus: Annotated[Small, Meta(title="积分", description="Points.")] = 0
+    unit: Annotated[Id | None, Meta(title="所属机构", description="The dealer who looks after the member.")] = None
+    referrer: Annotated[Id | None, Meta(title="推荐人", description="The member who recommended this one.")] = None
     opening_fen: Annotated[
         int,
         Meta(
@@ -120,6 +132,7 @@ MEMBERS = _Members(
     MemberRow,
     members,
     ("member",),
+    references={"unit": "units", "referrer": "members"},
     beside={"opening_fen", "sign_in_phone", "password_md5", "md5_hash"},
     born={"joined_ms": lambda work: work.now_ms},
 )

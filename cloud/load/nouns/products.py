@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from cloud.load.columns import Fen, Id, Name, Row, Text
+from cloud.load.columns import Fen, Id, Name, Row, Small, Text
 from cloud.load.noun import Draft, Run, TableNoun
 from cloud.products.model import (
     NO_RENT,
@@ -22,8 +22,6 @@ from cloud.products.model import (
     problem_of,
 )
 from cloud.products.store import products
-
-Small = Annotated[int, Meta(ge=0, le=1_000_000)]
 
 
 class ProductRow(Row, frozen=True, kw_only=True):

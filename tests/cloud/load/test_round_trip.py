@@ -31,11 +31,12 @@ FORMS = ("book.yaml", "book.json", "book.xlsx", "book")
 PASSWORDS = Passwords(b"pepper")
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
 def test_what_was_dumped_loads_back_and_changes_nothing(
     engine: str, postgres: PostgresServer, migrated_sqlite: Path
 ) -> None:
-    @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
+    @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
     @given(worlds(), st.sampled_from(FORMS), st.sampled_from(FORMS))
     def holds(world: World, form: str, other: str) -> None:
         asyncio.run(_holds(engine, postgres, migrated_sqlite, world, form, other))
