@@ -6,7 +6,6 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
@@ -21,10 +20,12 @@ NOON_MS = 1_795_147_200_000
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL server, with `template_fleet` migrated and ready to be copied."""
+    """A PostgreSQL server, with `template_fleet` migrated and ready to be copied, and `fleet` to be used in turns."""
     with postgres_server() as server:
         url = asyncio.run(server.create("template_fleet"))
         asyncio.run(migrate(url))
+        asyncio.run(server.create("fleet", template="template_fleet"))
+        asyncio.run(server.keep("fleet"))
         yield server
 
 
@@ -50,11 +51,10 @@ async def sqlite_url(migrated_sqlite: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-async def postgres_url(postgres: PostgresServer) -> AsyncIterator[str]:
-    """A fresh migrated PostgreSQL database."""
-    name = f"t{uuid4().hex}"
-    yield await postgres.create(name, template="template_fleet")
-    await postgres.drop(name)
+async def postgres_url(postgres: PostgresServer) -> str:
+    """A migrated PostgreSQL database in which nobody has been."""
+    await postgres.restore("fleet", disconnect=True)
+    return postgres.url("fleet")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

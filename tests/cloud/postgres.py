@@ -16,6 +16,30 @@ from tempfile import TemporaryDirectory
 
 import asyncpg
 
+# Copying a database takes PostgreSQL half a second, putting the rows of a hundred small tables back a fiftieth of that.
+# `session_replication_role` lets the superuser past the triggers that keep histories append-only.
+_KEEP = """
+CREATE SCHEMA kept;
+DO $$ DECLARE name text; BEGIN
+    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+        EXECUTE format('CREATE TABLE kept.%I AS TABLE public.%I', name, name);
+    END LOOP;
+END $$;
+CREATE FUNCTION kept.restore() RETURNS void LANGUAGE plpgsql AS $$ DECLARE name text; BEGIN
+    SET LOCAL session_replication_role = replica;
+    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'kept' LOOP
+        EXECUTE format('DELETE FROM public.%I', name);
+        EXECUTE format('INSERT INTO public.%I SELECT * FROM kept.%I', name, name);
+    END LOOP;
+END $$;
+"""
+_RESTORE = "SELECT kept.restore()"
+# Whoever was killed in the middle of something must not keep its locks.
+_DISCONNECT = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
+
 # Debian keeps one folder per major version.
 _DEBIAN = Path("/usr/lib/postgresql")
 _ROLE = "fleet"
@@ -52,6 +76,14 @@ class PostgresServer:
         """Make a database, empty or as a copy, and answer its URL."""
         await self.admin(f"CREATE DATABASE {database} OWNER {_ROLE} TEMPLATE {template}")
         return self.url(database)
+
+    async def keep(self, database: str) -> None:
+        """Remember all rows of a database, so that `restore` can bring them back."""
+        await self.admin(_KEEP, database=database)
+
+    async def restore(self, database: str, *, disconnect: bool = False) -> None:
+        """Bring back the rows that were kept, and nothing else; with `disconnect` everybody is put out first."""
+        await self.admin(*([_DISCONNECT] if disconnect else []), _RESTORE, database=database)
 
     async def drop(self, database: str) -> None:
         """Remove a database, whoever is still connected."""

@@ -21,25 +21,6 @@ from tests.contracts.world import Settled, World, open_world
 
 _WORLD = "world"
 
-# Copying a database takes PostgreSQL half a second, putting the rows of sixty small tables back a fiftieth of that.
-# `session_replication_role` lets the superuser past the triggers that keep histories append-only.
-_KEEP = """
-CREATE SCHEMA settled;
-DO $$ DECLARE name text; BEGIN
-    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
-        EXECUTE format('CREATE TABLE settled.%I AS TABLE public.%I', name, name);
-    END LOOP;
-END $$;
-CREATE FUNCTION settled.restore() RETURNS void LANGUAGE plpgsql AS $$ DECLARE name text; BEGIN
-    SET LOCAL session_replication_role = replica;
-    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'settled' LOOP
-        EXECUTE format('DELETE FROM public.%I', name);
-        EXECUTE format('INSERT INTO public.%I SELECT * FROM settled.%I', name, name);
-    END LOOP;
-END $$;
-"""
-_RESTORE = "SELECT settled.restore()"
-
 
 @pytest.fixture(scope="session")
 def settled_sqlite(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Settled]:
@@ -56,7 +37,7 @@ def settled_postgres(postgres: PostgresServer, tmp_path_factory: pytest.TempPath
     async def make() -> Settled:
         url = await postgres.create(_WORLD, template="template_fleet")
         settled = await settle(url, tmp_path_factory.mktemp("world"))
-        await postgres.admin(_KEEP, database=_WORLD)
+        await postgres.keep(_WORLD)
         return settled
 
     return asyncio.run(make())
@@ -100,7 +81,7 @@ async def _sqlite_world(template: Path, settled: Settled, folder: Path) -> Async
 @asynccontextmanager
 async def _postgres_world(server: PostgresServer, settled: Settled, folder: Path) -> AsyncIterator[World]:
     async def restore() -> None:
-        await server.admin(_RESTORE, database=_WORLD)
+        await server.restore(_WORLD)
 
     await restore()
     database = Database.open(server.url(_WORLD), clock=ManualClock(wall_ms=settled.wall_ms))

@@ -19,7 +19,6 @@ import httpx2
 from fastapi import FastAPI
 
 from cloud.accounts.codes import codes_to_read
-from cloud.app import build_app
 from cloud.database import Database, Work
 from cloud.facades.dialect import Parts
 from cloud.machines.credentials import Credentials
@@ -33,6 +32,7 @@ from cloud.settings import Settings
 from cloud.wiring import deadlines_of, handlers
 from shared.clock import ManualClock
 from tests.cloud.api.world import SERVER_SECRET, parts_of
+from tests.cloud.shared_app import app_of
 from tests.contracts.machines import Machines
 from tests.contracts.talk import SPEECHES, Talk
 
@@ -173,7 +173,7 @@ async def open_world(
 ) -> AsyncIterator[World]:
     """The application over a settled world."""
     parts = parts_of(database, Settings(data=data, broker_port=_NO_BROKER_PORT))
-    app = build_app(parts)
+    app = app_of(parts)
     transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=transport, base_url="http://cloud.test") as client:
         yield World(parts, app, client, settled, restore)

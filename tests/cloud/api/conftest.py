@@ -8,11 +8,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from cloud.app import build_app
 from cloud.database import Database
 from cloud.facades.dialect import Parts
 from cloud.settings import Settings
 from tests.cloud.api.world import Business, open_business, parts_of
+from tests.cloud.shared_app import app_of
 
 # Nobody answers there: readiness must say so and nothing else may notice.
 NO_BROKER_PORT = 9
@@ -27,7 +27,7 @@ def parts(database: Database, tmp_path: Path) -> Parts:
 @pytest.fixture
 async def client(parts: Parts) -> AsyncIterator[httpx2.AsyncClient]:
     """A client that nobody is signed in with."""
-    transport = httpx2.ASGITransport(build_app(parts), raise_app_exceptions=False)
+    transport = httpx2.ASGITransport(app_of(parts), raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=transport, base_url="http://cloud.test") as opened:
         yield opened
 

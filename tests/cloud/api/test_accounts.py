@@ -24,13 +24,13 @@ from cloud.accounts.model import (
 )
 from cloud.accounts.passwords import CONCURRENT_HASHES, Passwords
 from cloud.accounts.people import NewUser, first_administrator
-from cloud.app import build_app
 from cloud.database import Database
 from cloud.errors import FleetError
 from cloud.facades.dialect import Parts
 from shared.clock import ManualClock
 from tests.cloud.api.conftest import bearer
 from tests.cloud.api.world import Business
+from tests.cloud.shared_app import app_of
 
 NEW_PASSWORD = "seven bridges over the river"
 
@@ -134,7 +134,7 @@ async def test_strangers_cannot_keep_out_who_signed_in_from_his_own_address(
     parts: Parts, administrator: NewUser
 ) -> None:
     def at(address: str) -> httpx2.AsyncClient:
-        transport = httpx2.ASGITransport(build_app(parts), client=(address, 1))
+        transport = httpx2.ASGITransport(app_of(parts), client=(address, 1))
         return httpx2.AsyncClient(transport=transport, base_url="http://cloud.test")
 
     async with at("192.0.2.10") as office, at("198.51.100.66") as stranger:

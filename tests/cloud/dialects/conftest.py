@@ -12,13 +12,13 @@ from cloud.accounts import store
 from cloud.accounts.model import Role, Tenant, User
 from cloud.accounts.passwords import Passwords, pepper_of
 from cloud.accounts.units import open_unit
-from cloud.app import build_app
 from cloud.database import Database, Work
 from cloud.facades.dialect import Parts
 from cloud.members.store import put_sign_in
 from cloud.members.wallet import join
 from cloud.settings import Settings
 from tests.cloud.api.world import SERVER_SECRET, parts_of
+from tests.cloud.shared_app import app_of
 
 PASSWORD = "correct horse 7"
 PHONES = {"owner": "13900000001", "clerk": "13900000002", "agent": "13900000003", "rival": "13900000009"}
@@ -35,7 +35,7 @@ def parts(database: Database, tmp_path: Path) -> Parts:
 @pytest.fixture
 async def client(parts: Parts) -> AsyncIterator[httpx2.AsyncClient]:
     """A client that nobody is signed in with."""
-    transport = httpx2.ASGITransport(build_app(parts), raise_app_exceptions=False)
+    transport = httpx2.ASGITransport(app_of(parts), raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=transport, base_url="http://cloud.test") as opened:
         yield opened
 

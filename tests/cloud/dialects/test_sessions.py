@@ -11,10 +11,10 @@ from sqlalchemy import select
 from cloud.accounts import store
 from cloud.accounts.model import mint_token, token_hash
 from cloud.accounts.store import tokens, users
-from cloud.app import build_app
 from cloud.database import Database
 from cloud.facades.dialect import Parts
 from tests.cloud.dialects.conftest import MEMBER_PHONE, PASSWORD, PHONES
+from tests.cloud.shared_app import app_of
 
 MD5 = hashlib.md5(PASSWORD.encode(), usedforsecurity=False).hexdigest()
 
@@ -55,7 +55,7 @@ async def test_guessing_elsewhere_is_slowed_down_and_does_not_keep_the_owner_out
     client: httpx2.AsyncClient, brand: str, parts: Parts
 ) -> None:
     assert (await vending_login(client, PHONES["owner"], MD5)).json()["ret"] == 0
-    stranger = httpx2.ASGITransport(build_app(parts), client=("192.0.2.7", 4000))
+    stranger = httpx2.ASGITransport(app_of(parts), client=("192.0.2.7", 4000))
     async with httpx2.AsyncClient(transport=stranger, base_url="http://cloud.test") as elsewhere:
         rets = [(await vending_login(elsewhere, PHONES["owner"], f"guess {n}")).json()["ret"] for n in range(6)]
     assert rets[0] == 401

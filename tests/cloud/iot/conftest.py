@@ -10,13 +10,13 @@ import pytest
 
 from cloud.accounts import store
 from cloud.accounts.model import Tenant
-from cloud.app import build_app
 from cloud.database import Database
 from cloud.facades.dialect import Parts
 from cloud.settings import Settings
 from tests.cloud.api.world import parts_of
 from tests.cloud.iot.shop import Shop, open_shop
 from tests.cloud.iot.world import Iot
+from tests.cloud.shared_app import app_of
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def parts(database: Database, tmp_path: Path) -> Parts:
 @pytest.fixture
 async def client(parts: Parts) -> AsyncIterator[httpx2.AsyncClient]:
     """A client that nobody is signed in with."""
-    transport = httpx2.ASGITransport(build_app(parts), raise_app_exceptions=False)
+    transport = httpx2.ASGITransport(app_of(parts), raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=transport, base_url="http://cloud.test") as opened:
         yield opened
 

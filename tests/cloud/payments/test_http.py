@@ -13,7 +13,6 @@ import pytest
 from sqlalchemy import func, select
 
 from cloud.accounts.codes import send_code
-from cloud.app import build_app
 from cloud.audit import ledger_drift
 from cloud.database import Database
 from cloud.facades.mount import BODY_BYTES_MAX
@@ -28,6 +27,7 @@ from shared.clock import ManualClock
 from tests.cloud.api.conftest import bearer
 from tests.cloud.api.world import Business, open_business, parts_of
 from tests.cloud.payments.house import API_V3_KEY, WeChatHouse, serving, write_providers
+from tests.cloud.shared_app import app_of
 
 
 class Cloud:
@@ -57,7 +57,7 @@ async def cloud(database: Database, clock: ManualClock, tmp_path: Path) -> Async
     """A cloud."""
     own = await open_business(database, "acme")
     parts = parts_of(database, replace(Settings(), data=tmp_path, public_url="https://fleet.example"))
-    transport = httpx2.ASGITransport(build_app(parts), raise_app_exceptions=False)
+    transport = httpx2.ASGITransport(app_of(parts), raise_app_exceptions=False)
     house = WeChatHouse(clock.wall_ms)
     async with serving(house.handle) as address, httpx2.AsyncClient(transport=transport, base_url="http://x") as client:
         opened = Cloud(database, own, client, house)
