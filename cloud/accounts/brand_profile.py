@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import Any, Literal
 from cloud.accounts import store
 from cloud.accounts.brands import brand_code
 from cloud.accounts.model import Brand, BrandState, Tenant, User, mint_password
+from cloud.accounts.options import choose
 from cloud.accounts.passwords import Passwords
 from cloud.accounts.vault import Vault
 from cloud.database import Work
@@ -18,8 +18,6 @@ from cloud.errors import FleetError
 from shared.ids import mint_brand_id, mint_user_id
 
 SecretName = Literal["mp_secret", "mch_secret"]
-# All options of a brand as JSON: a page of settings, not a database.
-OPTIONS_BYTES_MAX = 20_000
 # A user name that is no phone number, since both are asked for in one field.
 _USER_NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9][A-Za-z0-9._@-]{1,47}")
 
@@ -118,14 +116,8 @@ async def set_secrets(work: Work, vault: Vault, tenant: str, secrets: Mapping[Se
 
 async def merge_options(work: Work, tenant: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Set a brand's options by key; None takes one away. Answers all of them. FleetError: not_found, gone, invalid."""
-    found = await brand_of(work, tenant, lock=True)
-    merged = {**json.loads(found.options), **options}
-    merged = {key: value for key, value in merged.items() if value is not None}
-    text = json.dumps(merged, ensure_ascii=False, sort_keys=True)
-    if len(text.encode()) > OPTIONS_BYTES_MAX:
-        raise FleetError("invalid", f"all options together have more than {OPTIONS_BYTES_MAX} bytes", field="cfg")
-    await store.put_brand(work, replace(found, options=text))
-    return merged
+    await brand_of(work, tenant, lock=True)
+    return await choose(work, tenant, options)
 
 
 async def close_brand(work: Work, tenant: str) -> None:

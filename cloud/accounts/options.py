@@ -8,20 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from zoneinfo import available_timezones
 
-from sqlalchemy import select
-
-from cloud.accounts.store import brand_options
+from cloud.accounts import store
 from cloud.database import Work
 from cloud.errors import FleetError
 
-# A page of settings has some dozens; a table of options is no place for data.
-OPTIONS_MAX = 200
-NAME_CHARS_MAX = 60
-VALUE_CHARS_MAX = 4_000
+# All options of a brand as JSON: a page of settings, not a database.
+OPTIONS_BYTES_MAX = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,39 +57,33 @@ DECLARED: Mapping[str, Option] = {
 
 async def options_of(work: Work, tenant: str) -> dict[str, Any]:
     """Every option of a brand: what it chose, else the default."""
-    rows = await work.rows(select(brand_options).where(brand_options.c.tenant == tenant))
-    defaults = {name: option.default for name, option in DECLARED.items()}
-    return defaults | {row.name: json.loads(row.value) for row in rows}
+    return _with_defaults((await store.find_brand(work, tenant)).options)
 
 
 async def option_of(work: Work, tenants: Collection[str], name: str) -> dict[str, Any]:
     """One declared option of several brands, by tenant."""
-    query = select(brand_options).where(brand_options.c.tenant.in_(sorted(tenants)), brand_options.c.name == name)
-    chosen = {row.tenant: json.loads(row.value) for row in await work.rows(query)}
-    return {tenant: chosen.get(tenant, DECLARED[name].default) for tenant in tenants}
+    chosen = await store.options_of(work, tenants)
+    return {tenant: _with_defaults(chosen.get(tenant, "{}"))[name] for tenant in tenants}
 
 
 async def choose(work: Work, tenant: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Set the options in `changes` (None: back to the default), keep the others, and answer all.
 
-    FleetError invalid for a declared option whose value does not fit, and beyond the limits.
+    FleetError invalid for a declared option whose value does not fit, and beyond the limit.
     """
     for name, value in changes.items():
         option = DECLARED.get(name)
         if option is not None and value is not None and not option.fits(value):
             raise FleetError("invalid", f"{str(value)[:60]!r} is not {option.expected}", field=name)
-        if not name or len(name) > NAME_CHARS_MAX or len(json.dumps(value)) > VALUE_CHARS_MAX:
-            raise FleetError(
-                "invalid",
-                f"an option has a name of at most {NAME_CHARS_MAX} and a value of at most {VALUE_CHARS_MAX} characters",
-                field=name[:NAME_CHARS_MAX],
-            )
-    gone = sorted(name for name, value in changes.items() if value is None)
-    here = brand_options.c.tenant == tenant
-    await work.execute(brand_options.delete().where(here, brand_options.c.name.in_(gone)))
-    kept = {name: json.dumps(value, ensure_ascii=False) for name, value in changes.items() if value is not None}
-    await work.put(brand_options, [{"tenant": tenant, "name": name, "value": kept[name]} for name in sorted(kept)])
-    options = await options_of(work, tenant)
-    if len(options) > OPTIONS_MAX:
-        raise FleetError("invalid", f"a brand has at most {OPTIONS_MAX} options, these would be {len(options)}")
-    return options
+    found = await store.find_brand(work, tenant, lock=True)
+    chosen = {**json.loads(found.options), **changes}
+    text = json.dumps({name: value for name, value in chosen.items() if value is not None}, ensure_ascii=False)
+    if len(text.encode()) > OPTIONS_BYTES_MAX:
+        raise FleetError("invalid", f"all options together have more than {OPTIONS_BYTES_MAX} bytes", field="cfg")
+    await store.put_brand(work, replace(found, options=text))
+    return _with_defaults(text)
+
+
+def _with_defaults(text: str) -> dict[str, Any]:
+    chosen: dict[str, Any] = json.loads(text)
+    return {name: option.default for name, option in DECLARED.items()} | chosen

@@ -139,15 +139,6 @@ brand_signings = Table(
     CheckConstraint("amount_fen >= 0", name="amount"),
 )
 
-# What a brand chose for itself; the value is JSON (`cloud.accounts.options`).
-brand_options = Table(
-    "brand_options",
-    metadata,
-    tenant_column(),
-    Column("name", Text, primary_key=True),
-    Column("value", Text, nullable=False),
-)
-
 # A row lives until its token expires or is revoked; the token itself is nowhere. It is valid in the dialect that gave
 # it (`audience`), and belongs to a user or to a member (`holder`).
 tokens = Table(
@@ -254,6 +245,13 @@ async def find_brand(work: Work, tenant: str, *, lock: bool = False) -> Brand:
     query = select(brand_profiles).where(brand_profiles.c.tenant == tenant)
     row = await work.row(query.with_for_update() if lock else query)
     return Brand(tenant=tenant) if row is None else Brand(**row._mapping)
+
+
+async def options_of(work: Work, tenants: Collection[str]) -> dict[str, str]:
+    """What brands chose for themselves, as JSON, by tenant; those that nobody described are left out."""
+    query = select(brand_profiles.c.tenant, brand_profiles.c.options)
+    rows = await work.rows(query.where(brand_profiles.c.tenant.in_(sorted(tenants))))
+    return {row.tenant: row.options for row in rows}
 
 
 async def put_brand(work: Work, brand: Brand) -> None:

@@ -10,8 +10,8 @@ from typing import Any, get_args
 from sqlalchemy import ColumnElement, case, exists, func, or_, select
 
 from cloud.accounts.model import Reach
+from cloud.accounts.reach import unseen
 from cloud.database import Work
-from cloud.errors import FleetError
 from cloud.machines.store import machines
 from cloud.paging import PAGE_SIZE_MAX, Ask, Page, page
 from cloud.tickets import store
@@ -88,7 +88,7 @@ async def ticket_of(work: Work, reach: Reach, tenant: str, ticket: str) -> Ticke
     """One ticket; FleetError not_found when there is none of this id within reach."""
     found = await store.find_ticket(work, reach, tenant, ticket)
     if found is None:
-        raise FleetError("not_found", f"there is no ticket {ticket!r}", field="ticket")
+        raise unseen(reach, f"ticket {ticket!r}", "ticket")
     return found
 
 

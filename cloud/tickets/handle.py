@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from cloud.accounts.model import Reach
+from cloud.accounts.reach import unseen
 from cloud.accounts.store import find_user
 from cloud.database import Work
 from cloud.errors import FleetError
@@ -104,7 +105,7 @@ async def rate(
 async def _ticket(work: Work, reach: Reach, tenant: str, ticket: str) -> Ticket:
     found = await store.find_ticket(work, reach, tenant, ticket, lock=True)
     if found is None:
-        raise FleetError("not_found", f"there is no ticket {ticket!r}", field="ticket")
+        raise unseen(reach, f"ticket {ticket!r}", "ticket")
     return found
 
 

@@ -1,4 +1,4 @@
-"""Tickets for every kind of job, with approval, dispatch, rating and history; what brands chose for themselves."""
+"""Tickets for every kind of job, with approval, dispatch, rating and history."""
 
 from __future__ import annotations
 
@@ -16,15 +16,8 @@ depends_on = None
 def upgrade() -> None:
     _tickets()
     _steps()
-    op.create_table(
-        "brand_options",
-        sa.Column("tenant", sa.Text(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("value", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("tenant", "name", name="pk_brand_options"),
-    )
     append_only("ticket_steps")
-    tenant_only("ticket_steps", "brand_options")
+    tenant_only("ticket_steps")
 
 
 def _tickets() -> None:

@@ -295,5 +295,5 @@ async def test_options_are_held_to_what_they_may_be(database: Database) -> None:
         for name, value in (("ticket_dispatch", "dice"), ("shortage_threshold", -1), ("time_zone", "Mars/Base")):
             with pytest.raises(FleetError, match=name):
                 await choose(work, TENANT, {name: value})
-        with pytest.raises(FleetError, match="at most"):
-            await choose(work, TENANT, {"x" * 61: 1})
+        with pytest.raises(FleetError, match="more than"):
+            await choose(work, TENANT, {"colour": "x" * 20_001})
