@@ -5,6 +5,7 @@ from pathlib import Path
 from cloud.commission import model as commission
 from cloud.orders import model as orders
 from cloud.payments import model as payments
+from cloud.promotions import model as promotions
 from cloud.purchases import model as purchases
 from cloud.rentals import model as rentals
 from cloud.tickets import model as tickets
@@ -24,6 +25,7 @@ def test_the_diagrams_in_the_architecture_are_the_tables() -> None:
     assert payments.diagram() in text
     assert payments.outgoing_diagram() in text
     assert tickets.diagram() in text
+    assert promotions.group_diagram() in text
     assert purchases.diagram() in text
     assert rentals.diagram() in text
     assert commission.diagram() in text

@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field
 
-from cloud.accounts.model import Permission
+from cloud.accounts.model import Permission, Reach
+from cloud.accounts.units import unit_seen
 from cloud.commission.browse import list_commissions, summary
 from cloud.commission.model import STATES, Commission, CommissionState
 from cloud.commission.withdraw import withdraw
@@ -17,6 +18,7 @@ from cloud.facades.iot.wire import (
     BRANDS,
     CUSTOMERS,
     OFFICES,
+    PLATFORM,
     Listed,
     Money,
     Single,
@@ -93,6 +95,16 @@ async def list_commission(call: Call[Nothing, CommissionWindow]) -> Commissions:
     return Commissions(total=found.total, commission=[_told(one) for one in found.items])
 
 
+async def agent_commission(call: Call[Nothing, CommissionWindow]) -> Commissions:
+    """Commissions of the purchases that an agent and those below it serve, newest first.
+
+    The documentation tells of it and gives no path: an addition.
+    """
+    unit = await unit_seen(call.work, call.subject.reach, call.tenant, call.path["id"])
+    found = await list_commissions(call.work, Reach(call.tenant, path=unit.path), call.query.ask)
+    return Commissions(total=found.total, commission=[_told(one) for one in found.items])
+
+
 async def commission_summary(call: Call[Nothing, Nothing]) -> SummaryTold:
     """What is available and still pending (AE-02): the user's own, or that of all whom the caller may see."""
     found = await summary(call.work, call.subject.reach)
@@ -138,6 +150,7 @@ def _told(one: Commission) -> CommissionTold:
 
 OPERATIONS = (
     Operation("GET", "/commission", allow(BRANDS, Permission.LEDGER_READ), list_commission),
+    Operation("GET", "/agents/{id}/commission", allow(OFFICES - PLATFORM, Permission.ORDERS_READ), agent_commission),
     Operation("GET", "/commission/summary", allow(OFFICES | CUSTOMERS, Permission.ORDERS_READ), commission_summary),
     Operation(
         "POST",

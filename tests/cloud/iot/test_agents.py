@@ -66,6 +66,12 @@ async def test_an_agent_is_taken_away_once_nothing_stands_in_it(iot: Iot) -> Non
     assert again["agent_id"] == "AG2"
 
 
+async def test_an_agents_commission_is_what_its_purchases_earn(iot: Iot) -> None:
+    told = await iot.told("agent-acme-boss", "GET", "/agents/agent-acme/commission")
+    assert (told["total"], told["commission"]) == (0, [])
+    assert (await iot.ask("owner-rival", "GET", "/agents/agent-acme/commission")).status_code in (403, 404)
+
+
 async def test_who_is_shut_out_comes_in_again(iot: Iot) -> None:
     south = (await iot.told("owner-acme", "POST", "/agents", agent("agent", "13900005001")))["agent_id"]
     await iot.told("owner-acme", "PUT", f"/agents/{south}", {"state": 0})
