@@ -4,6 +4,8 @@ PYTHON ?=
 VENV   ?= .venv
 PORT   ?= 8080
 DATA   ?= ./var
+# A file or folder that `make serve` loads first, e.g. `make serve LOAD=deploy/demo.yaml`.
+LOAD   ?=
 
 # Variables of the demo, e.g. `make demo SECONDS=60 SEED=7 FAULTS=all`; without SECONDS it runs until Ctrl-C.
 SECONDS ?=
@@ -35,8 +37,8 @@ $(VENV)/.test-installed: pyproject.toml constraints.txt scripts/install
 demo: $(VENV)/.run-installed ## simulated machines, a broker and the cloud on one screen (SECONDS= SEED= FAULTS=all)
 	@$(BIN)/python -m firmware_sim.demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS))
 
-serve: $(VENV)/.run-installed ## the cloud alone, on SQLite (PORT=8080 DATA=./var)
-	@$(BIN)/python -m cloud all --port $(PORT) --data $(DATA)
+serve: $(VENV)/.run-installed ## the cloud alone, on SQLite (PORT=8080 DATA=./var LOAD=)
+	@$(BIN)/python -m cloud all --port $(PORT) --data $(DATA) $(if $(LOAD),--load '$(LOAD)')
 
 tools:
 	@scripts/system-tools

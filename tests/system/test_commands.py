@@ -41,7 +41,9 @@ def test_the_demo_gets_its_variables() -> None:
 
 def test_serve_gets_its_port_and_folder() -> None:
     command = make("-n", "serve", "PORT=9000", "DATA=/srv/data").stdout.splitlines()[-1]
-    assert command.endswith("-m cloud all --port 9000 --data /srv/data")
+    assert command.strip().endswith("-m cloud all --port 9000 --data /srv/data")
+    command = make("-n", "serve", "LOAD=shops.xlsx").stdout.splitlines()[-1]
+    assert command.endswith("--data ./var --load 'shops.xlsx'")
 
 
 def test_continuous_integration_runs_what_people_run() -> None:

@@ -35,6 +35,16 @@ def test_the_schema_names_every_noun_and_column_in_both_languages() -> None:
 
 
 @ALL
+def test_the_guide_names_every_column(noun: Noun[Any]) -> None:
+    guide = (ROOT / "docs" / "load.md").read_text(encoding="utf-8")
+    assert f"### {noun.name} {noun.title}" in guide
+    for column in noun.columns.all:
+        assert f"| {column.title} |" in guide or column.name == "brand", (
+            f"docs/load.md does not tell of {noun.name}.{column.name}"
+        )
+
+
+@ALL
 def test_every_column_says_what_it_is(noun: Noun[Any]) -> None:
     for column in noun.columns.all:
         assert column.title.isascii() is False, f"{noun.name}.{column.name} has no Chinese title"
