@@ -41,7 +41,8 @@ async def agree(
         for _ in range(what.machines):
             rental = Rental(
                 tenant=tenant,
-                rental=await dated_number(work, tenant, "rental"),
+                # Counted with the purchases, so that no order and no rental bear the same number.
+                rental=await dated_number(work, tenant, "purchase"),
                 purchase=purchase,
                 product=what.product,
                 name=what.name,
