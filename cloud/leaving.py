@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from cloud.accounts.brand_profile import brand_of, close_brand
 from cloud.database import Work
 from cloud.errors import FleetError
+from cloud.machines.profile import device_of, retire, retire_all
+from cloud.members.audit import held_fen
+from cloud.members.devices import unbind
 from cloud.members.leave import leave
 from cloud.members.wallet import member_of
 from cloud.orders.browse import open_orders
 from cloud.payments.browse import open_payments
+from cloud.purchases.browse import open_purchases
+from cloud.rentals.browse import held_rentals
 from cloud.water.browse import open_pours
 
 
@@ -18,9 +24,46 @@ async def member_leaves(work: Work, tenant: str, member: str) -> None:
         "orders": await open_orders(work, tenant, member=member),
         "pours": await open_pours(work, tenant, member=member),
         "payments": await open_payments(work, tenant, member=member),
+        "purchases": await open_purchases(work, tenant, member=member),
+        "rentals": await held_rentals(work, tenant, member=member),
     }
     _check_nothing_open(f"user {member!r}", underway)
     await leave(work, tenant, member)
+
+
+async def device_retires(work: Work, tenant: str, machine: str) -> None:
+    """Take a machine out of service for good; FleetError: not_found, gone, conflict while something is underway at it.
+
+    Only the machine knows how an order ends, and nothing it says counts afterwards.
+    """
+    await device_of(work, tenant, machine, lock=True)
+    underway = {
+        "orders": await open_orders(work, tenant, machine=machine),
+        "pours": await open_pours(work, tenant, machine=machine),
+        "rentals": await held_rentals(work, tenant, machine=machine),
+    }
+    _check_nothing_open(f"device {machine!r}", underway)
+    await unbind(work, tenant, machine)
+    await retire(work, tenant, machine)
+
+
+async def brand_closes(work: Work, tenant: str) -> None:
+    """Close a brand for good, with its machines; FleetError: not_found, gone, conflict while something is open.
+
+    Its machines are retired with it: they have no business left. Money of others is another matter.
+    """
+    await brand_of(work, tenant, lock=True)
+    underway = {
+        "orders": await open_orders(work, tenant),
+        "pours": await open_pours(work, tenant),
+        "payments": await open_payments(work, tenant),
+        "purchases": await open_purchases(work, tenant),
+        "rentals": await held_rentals(work, tenant),
+        "fen held for others": await held_fen(work, tenant),
+    }
+    _check_nothing_open(f"brand {tenant!r}", underway)
+    await retire_all(work, tenant)
+    await close_brand(work, tenant)
 
 
 def _check_nothing_open(what: str, underway: dict[str, int]) -> None:

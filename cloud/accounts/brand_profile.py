@@ -89,8 +89,8 @@ async def change_brand(work: Work, tenant: str, change: BrandChange) -> Brand:
     if change.user is not None:
         await _rename_owner(work, await _owner(work, found), change.user)
     if change.phone is not None and change.phone != found.phone:
-        owner = await _owner(work, found)
-        await _change_phone(work, owner, change.phone)
+        if (owner := await _find_owner(work, found)) is not None:
+            await _change_phone(work, owner, change.phone)
         changed = replace(changed, phone=change.phone)
     await store.put_brand(work, changed)
     if changed.state != "active":
@@ -151,8 +151,16 @@ async def brand_named(work: Work, vid: str) -> Brand:
     return found
 
 
+async def _find_owner(work: Work, brand: Brand) -> User | None:
+    """The user in whose name the brand signs in; where none was named, the first of its owners."""
+    if brand.owner is not None:
+        return await store.find_user(work, brand.tenant, brand.owner)
+    people = sorted(await store.users_of(work, brand.tenant), key=lambda user: user.created_ms)
+    return next((user for user in people if user.role == "owner" and user.unit is None), None)
+
+
 async def _owner(work: Work, brand: Brand) -> User:
-    owner = None if brand.owner is None else await store.find_user(work, brand.tenant, brand.owner)
+    owner = await _find_owner(work, brand)
     if owner is None:
         raise FleetError("conflict", f"the brand {brand.tenant!r} has no owner's account", field="vid")
     return owner

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from shared.ids import MachineId
+from shared.water import ServiceMode
 
 CommandState = Literal["waiting", "done", "refused", "superseded"]
 
@@ -53,6 +54,42 @@ class Machine:
     def is_trusted(self) -> bool:
         """Whether what it says counts."""
         return self.claimed_ms is not None and self.revoked_ms is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineProfile:
+    """What is known of a machine as a device: how it was made, where it was put up, under which service it stands.
+
+    `mode` "" is not decided yet. `installation` is a JSON object of whatever else was noted at the installation.
+    `stopped`: it gives no service for now. Moments in ms, None where nothing is known.
+    """
+
+    tenant: str
+    machine: str
+    mode: ServiceMode | Literal[""] = ""
+    brand: str = ""
+    model: str = ""
+    hw_version: str = ""
+    sw_version: str = ""
+    fw_version: str = ""
+    manufactured_ms: int | None = None
+    assembled_ms: int | None = None
+    product: str = ""
+    inspector: str = ""
+    inspected_ms: int | None = None
+    installer: str = ""
+    installed_ms: int | None = None
+    installation: str = "{}"
+    remark: str = ""
+    coordinates: str = ""
+    platform: str = ""
+    project: str = ""
+    net_entry: str = ""
+    net_type: str = ""
+    hardware_id: str = ""
+    iccid: str = ""
+    stopped: bool = False
+    service_ends_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

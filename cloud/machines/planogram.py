@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -11,7 +12,7 @@ from cloud.errors import FleetError
 from cloud.machines import store
 from cloud.machines.commands import ask, send_configs
 from cloud.machines.credentials import Credentials
-from cloud.machines.model import Machine
+from cloud.machines.model import Machine, MachineProfile
 from cloud.machines.presence import state_of
 from cloud.machines.register import machine_of
 from shared.messages import AisleConfig, ApplyConfig, MachineConfig, config_problems, encode
@@ -127,7 +128,23 @@ async def _keep(work: Work, tenant: str, configs: Sequence[MachineConfig], made_
         for config in configs
     ]
     await store.add_configs(work, kept)
+    await _note_plans(work, tenant, configs)
     return documents
+
+
+async def _note_plans(work: Work, tenant: str, configs: Sequence[MachineConfig]) -> None:
+    """The plan of a purifier stands in its profile too, where lists are filtered by it."""
+    plans = {config.machine: config.purifier.plan for config in configs if config.purifier is not None}
+    if not plans:
+        return
+    profiles = await store.find_profiles(work, tenant, plans)
+    noted = []
+    for machine, plan in plans.items():
+        before = profiles.get(machine) or MachineProfile(tenant=tenant, machine=machine)
+        after = replace(before, mode=plan.mode, service_ends_ms=plan.ends_wall_ms)
+        if after != before:
+            noted.append(after)
+    await store.put_profiles(work, noted)
 
 
 async def resend_config(work: Work, credentials: Credentials, machine: Machine, has_version: int) -> None:

@@ -49,7 +49,12 @@ class Presence:
 
     def seen(self, key: Key, **changes: Any) -> None:
         """The machine spoke just now, and with it these fields changed."""
-        self._states[key] = replace(self._states[key], online=True, last_seen_ms=self._work.now_ms, **changes)
+        before, now_ms = self._states[key], self._work.now_ms
+        if not before.is_present(now_ms):
+            # It may have gone without a word: then it was there when it was last heard.
+            went_ms = before.last_seen_ms or None if before.online else before.went_ms
+            changes = {"came_ms": now_ms, "went_ms": went_ms, **changes}
+        self._states[key] = replace(before, online=True, last_seen_ms=now_ms, **changes)
 
     def hello(self, key: Key, said: Hello) -> None:
         """It introduced itself."""
@@ -65,7 +70,7 @@ class Presence:
 
     def gone(self, key: Key) -> None:
         """The broker lost it."""
-        self._states[key] = replace(self._states[key], online=False)
+        self._states[key] = replace(self._states[key], online=False, went_ms=self._work.now_ms)
 
     def began(self, origin: Origin, fact: EpochBegan) -> None:
         """A new ledger file."""

@@ -39,6 +39,8 @@ async def claim(work: Work, credentials: Credentials, tenant: str, machine: str)
     FleetError: not_found, or conflict while an earlier secret is valid (revoke it first).
     """
     found = await machine_of(work, tenant, machine, lock=True)
+    if found.retired_ms is not None:
+        raise FleetError("gone", f"machine {machine!r} is out of service for good", field="machine")
     if found.is_trusted:
         raise FleetError("conflict", "its secret was answered before; revoke the machine to claim it again")
     version = found.credential_version + 1

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from cloud.database import Work, metadata, one_of, row_of, tenant_column
-from cloud.machines.model import AisleLock, Fault, Machine, MachineState
+from cloud.machines.model import AisleLock, Fault, Machine, MachineProfile, MachineState
 from shared.ids import MachineId
 
 machines = Table(
@@ -186,6 +186,49 @@ async def find_machine(work: Work, tenant: str, machine: str, *, lock: bool = Fa
     query = select(machines).where(and_(machines.c.tenant == tenant, machines.c.machine == machine))
     row = await work.row(query.with_for_update() if lock else query)
     return None if row is None else machine_of(row)
+
+
+async def find_profile(work: Work, tenant: str, machine: str) -> MachineProfile:
+    """What is known of a machine as a device."""
+    here = and_(machine_profiles.c.tenant == tenant, machine_profiles.c.machine == machine)
+    row = await work.row(select(machine_profiles).where(here))
+    return MachineProfile(tenant=tenant, machine=machine) if row is None else MachineProfile(**row._mapping)
+
+
+async def find_profiles(work: Work, tenant: str, wanted: Collection[str]) -> dict[str, MachineProfile]:
+    """What is known of machines as devices, by id, as far as they were described."""
+    found: dict[str, MachineProfile] = {}
+    for here in _some(work, machine_profiles.c.machine, wanted):
+        query = select(machine_profiles).where(and_(machine_profiles.c.tenant == tenant, here))
+        found |= {row.machine: MachineProfile(**row._mapping) for row in await work.rows(query)}
+    return found
+
+
+async def put_profiles(work: Work, profiles: Iterable[MachineProfile]) -> None:
+    """Write what is known of machines that this Work has locked, or has just registered."""
+    await work.put(machine_profiles, [row_of(profile) for profile in profiles])
+
+
+async def add_machines(work: Work, new: Iterable[Machine]) -> None:
+    """Insert machines, and their ids into the directory; an id that is there already raises."""
+    listed = list(new)
+    await work.insert(machine_directory, [{"machine": one.machine, "tenant": one.tenant} for one in listed])
+    await work.insert(machines, [row_of(one) for one in listed])
+
+
+async def retire_machines(work: Work, tenant: str) -> list[str]:
+    """Trust no machine of a tenant any more, for good; answers those that were in service."""
+    here = and_(machines.c.tenant == tenant, machines.c.retired_ms.is_(None))
+    revoked = func.coalesce(machines.c.revoked_ms, work.now_ms)
+    change = machines.update().where(here).values(retired_ms=work.now_ms, revoked_ms=revoked, shop=None)
+    return sorted(row.machine for row in await work.rows(change.returning(machines.c.machine)))
+
+
+async def supersede_all(work: Work, tenant: str) -> list[str]:
+    """Take back every command of a tenant that was not answered yet; answers their ids."""
+    waiting = and_(commands.c.tenant == tenant, commands.c.state == "waiting")
+    change = commands.update().where(waiting).values(state="superseded", answered_ms=work.now_ms)
+    return [row.command for row in await work.rows(change.returning(commands.c.command))]
 
 
 async def find_known(work: Work, wanted: Collection[str]) -> dict[str, Machine]:

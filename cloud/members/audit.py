@@ -17,6 +17,11 @@ async def escrow_fen(work: Work, tenant: str) -> int:
     return await store.balance_of(work, tenant, ESCROW)
 
 
+async def held_fen(work: Work, tenant: str) -> int:
+    """What lies in all accounts that must cover what leaves them: money of members, and on its way to somebody."""
+    return await store.held_fen(work, tenant)
+
+
 async def balances_of(work: Work, tenant: str, kind: str) -> dict[str, int]:
     """The balance of every account of a kind, by its owner."""
     return await store.balances_of_kind(work, tenant, kind)

@@ -306,6 +306,12 @@ async def money_of(work: Work, tenant: str, member: str) -> list[tuple[str, int]
     return [(row.account, row.balance_fen) for row in await work.rows(query)]
 
 
+async def held_fen(work: Work, tenant: str) -> int:
+    """The sum of all accounts with a floor, in fen."""
+    here = and_(ledger_accounts.c.tenant == tenant, ledger_accounts.c.floor_fen.is_not(None))
+    return int(await work.scalar(select(func.coalesce(func.sum(ledger_accounts.c.balance_fen), 0)).where(here)))
+
+
 async def balances_of_kind(work: Work, tenant: str, kind: str) -> dict[str, int]:
     """The balance in fen of every account of a kind, by its owner."""
     here = and_(ledger_accounts.c.tenant == tenant, ledger_accounts.c.kind == kind)

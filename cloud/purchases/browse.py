@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, select
+from sqlalchemy import ColumnElement, case, func, select
 
 from cloud.accounts.model import Reach
 from cloud.accounts.reach import unseen, within
 from cloud.database import Work
 from cloud.errors import FleetError
 from cloud.paging import Ask, Page, page
-from cloud.purchases.model import STATES, Purchase
+from cloud.purchases.model import ENDED, STATES, Purchase
 from cloud.purchases.store import purchase_from, purchases
 
 _SORTS: dict[str, ColumnElement[Any]] = {
@@ -42,3 +42,11 @@ async def purchase_seen(work: Work, reach: Reach, purchase: str) -> Purchase:
     if found.deleted_ms is not None:
         raise FleetError("gone", f"the order {purchase!r} was deleted", field="order")
     return found
+
+
+async def open_purchases(work: Work, tenant: str, *, member: str | None = None) -> int:
+    """How many purchases of a tenant, or of a member, have not ended."""
+    here = [purchases.c.tenant == tenant, purchases.c.state.not_in(ENDED)]
+    if member is not None:
+        here.append(purchases.c.member == member)
+    return int(await work.scalar(select(func.count()).where(*here)))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, select
+from sqlalchemy import ColumnElement, case, func, select
 
 from cloud.accounts.model import Reach
 from cloud.accounts.reach import unseen, within
 from cloud.database import Work
 from cloud.machines.planogram import current_config
 from cloud.paging import Ask, Page, page
-from cloud.rentals.model import STATES, Rental
+from cloud.rentals.model import HELD, STATES, Rental
 from cloud.rentals.store import SHOWN, rental_from, rentals
 from cloud.water.condition import condition_of
 
@@ -65,3 +65,11 @@ async def litres_left(work: Work, rental: Rental) -> int | None:
     assert rental.machine is not None, "it has a configuration"
     condition = await condition_of(work, rental.tenant, rental.machine, config.purifier)
     return max(0, rental.prepaid_ml - condition.used_ml)
+
+
+async def held_rentals(work: Work, tenant: str, *, member: str | None = None, machine: str | None = None) -> int:
+    """How many rentals of a tenant, of a member or of a machine have not ended."""
+    here = [rentals.c.tenant == tenant, rentals.c.state.in_(HELD)]
+    wanted = {"member": member, "machine": machine}
+    here += [rentals.c[name] == value for name, value in wanted.items() if value is not None]
+    return int(await work.scalar(select(func.count()).where(*here)))

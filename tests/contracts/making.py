@@ -84,6 +84,7 @@ async def _offer(database: Database, settled: Settled, folder: Path) -> None:
         for number in ("0123456789", "0123456788", "0123456787"):
             await talk.do("AC-02", send={**product, "prod_id": number})
         await talk.do("AC-02", by="rival", send={**product, "prod_id": "0123456009"})
+        await talk.do("AB-11", by="anna", path={"DID": "CHLU01234567AAAA"}, send={})
 
 
 async def _sign_everybody_in(work: Work) -> dict[str, dict[str, dict[str, str]]]:

@@ -7,6 +7,7 @@ from cloud.facades.fields import decoded
 from cloud.facades.iot import (
     agents,
     commission,
+    devices,
     orders,
     products,
     promotions,
@@ -15,6 +16,7 @@ from cloud.facades.iot import (
     sessions,
     tickets,
     users,
+    vendors,
 )
 from cloud.facades.iot.wire import SCHEME, admit, declared, enclose, envelope, tell, token_of
 
@@ -24,6 +26,7 @@ IOT = Dialect(
     operations=(
         *sessions.OPERATIONS,
         *users.OPERATIONS,
+        *devices.OPERATIONS,
         *products.OPERATIONS,
         *orders.OPERATIONS,
         *tickets.OPERATIONS,
@@ -32,6 +35,7 @@ IOT = Dialect(
         *agents.OPERATIONS,
         *promotions.OPERATIONS,
         *rights.OPERATIONS,
+        *vendors.OPERATIONS,
     ),
     token_of=token_of,
     admit=admit,

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from cloud.accounts.model import STAFF, Allowed, Level, Permission
-from cloud.errors import Kind
+from cloud.errors import FleetError, Kind
 from cloud.facades.dialect import HttpKind, Lenient, Operation, Trouble
 from cloud.paging import OFFSET_MAX, Ask
 from shared.quantities import fen_from_yuan
@@ -88,8 +88,9 @@ class Window(Lenient):
         if self.sort and self.sort not in self.columns:
             raise HTTPException(400, f"sort: {self.sort!r} is not one of {', '.join(sorted(self.columns))}")
         sort = ("-" if self.order == "desc" else "") + self.columns[self.sort] if self.sort else None
-        given = {self.columns[key]: getattr(self, key, None) for key in self.columns}
-        equals = {name: value for name, value in given.items() if value is not None}
+        filters = self.columns.keys() & type(self).model_fields.keys()
+        given = {key: getattr(self, key) for key in filters}
+        equals = {self.columns[key]: value for key, value in given.items() if value is not None}
         return Ask(page_size=self.limit, offset=self.offset, sort=sort, equals=equals)
 
 
@@ -208,7 +209,7 @@ def iso(ms: int | None) -> str:
     return "" if ms is None else datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _ms(value: Any) -> Any:
+def _ms(value: Any) -> int | None:
     """The forms in which moments are sent: ISO 8601, a day as YYYYMMDD, seconds since 1970; "" and 0 are none."""
     text = str(value if value is not None else "").strip()
     if text in ("", "0"):
@@ -223,6 +224,14 @@ def _ms(value: Any) -> Any:
 
 # A moment asked, in ms since 1970; what bears no zone is UTC, as in the answers.
 Moment = Annotated[Annotated[int, Field(ge=0, lt=253_402_300_800_000)] | None, BeforeValidator(_ms)]
+
+
+def moment_ms(field: str, sent: Any) -> int | None:
+    """A moment among notes whose shape is free; FleetError invalid."""
+    try:
+        return _ms(sent)
+    except ValueError as error:
+        raise FleetError("invalid", f"{str(sent)[:40]!r} is no moment", field=field) from error
 
 
 def same_id(field: str, sent: str, path: str) -> None:

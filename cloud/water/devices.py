@@ -1,0 +1,243 @@
+"""Machines as a platform of purifiers shows them: with their profile, their owner, and figures from what they told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, and_, func, select, tuple_
+
+from cloud.accounts.model import Reach
+from cloud.accounts.reach import unseen, within
+from cloud.database import Work
+from cloud.errors import FleetError
+from cloud.machines.model import Machine, MachineProfile, MachineState
+from cloud.machines.store import (
+    faults,
+    machine_configs,
+    machine_directory,
+    machine_profiles,
+    machine_states,
+    machines,
+)
+from cloud.members.store import member_machines
+from cloud.orders.store import orders
+from cloud.paging import Ask, Page, page
+from cloud.water.model import FilterState, WaterState
+from cloud.water.store import filter_states, pours, water_flows, water_states
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a machine has done so far, by its own word: volumes in ml, amounts in fen."""
+
+    pours: int = 0
+    sold_ml: int = 0
+    given_ml: int = 0
+    leaked_ml: int = 0
+    vends: int = 0
+    earned_fen: int = 0
+    filters: tuple[FilterState, ...] = ()
+    water: WaterState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSeen:
+    """One machine. `config_version` is the newest that was decided; 0 is none. `owner` "" is nobody."""
+
+    machine: Machine
+    state: MachineState
+    profile: MachineProfile
+    online: bool
+    faults: int
+    owner: str
+    config_version: int
+    guests: tuple[str, ...] = ()
+    figures: Figures = field(default_factory=Figures)
+
+
+_PROFILE = [column for column in machine_profiles.c if column.name not in ("tenant", "machine")]
+_STATE = [column for column in machine_states.c if column.name not in ("tenant", "machine")]
+
+
+_OWNER = (
+    select(member_machines.c.member)
+    .where(
+        member_machines.c.tenant == machines.c.tenant,
+        member_machines.c.machine == machines.c.machine,
+        member_machines.c.standing == "owner",
+    )
+    .scalar_subquery()
+)
+_FAULTS = (
+    select(func.count())
+    .where(faults.c.tenant == machines.c.tenant, faults.c.machine == machines.c.machine, faults.c.active)
+    .scalar_subquery()
+)
+_VERSION = (
+    select(func.max(machine_configs.c.version))
+    .where(machine_configs.c.tenant == machines.c.tenant, machine_configs.c.machine == machines.c.machine)
+    .scalar_subquery()
+)
+_BLANK = MachineProfile(tenant="", machine="")
+# What a list of devices is sorted and filtered by.
+_COLUMNS: dict[str, ColumnElement[Any]] = {
+    **{column.name: func.coalesce(column, getattr(_BLANK, column.name)) for column in _PROFILE},
+    **{name: machines.c[name] for name in ("machine", "tenant", "name", "place", "shop", "claimed_ms")},
+    "owner": func.coalesce(_OWNER, ""),
+    "came_ms": machine_states.c.came_ms,
+}
+
+
+async def list_devices(work: Work, reach: Reach, ask: Ask) -> Page[DeviceSeen]:
+    """Machines in service within reach, by id; sorted and filtered by what is known of them."""
+    found = await page(
+        work,
+        _devices(reach).where(machines.c.retired_ms.is_(None)),
+        ask,
+        sorts=_COLUMNS,
+        ties=(machines.c.tenant, machines.c.machine),
+        make=lambda row: _seen(row, work.now_ms),
+    )
+    return Page(await _completed(work, found.items), found.total, found.page, found.page_size)
+
+
+async def device_seen(work: Work, reach: Reach, machine: str) -> DeviceSeen:
+    """One machine within reach, for a member his own and those shared with him.
+
+    FleetError: not_found or forbidden, gone.
+    """
+    owner = select(machine_directory.c.tenant).where(machine_directory.c.machine == machine).scalar_subquery()
+    query = _devices(reach).where(machines.c.machine == machine, machines.c.tenant == owner)
+    row = await work.row(query)
+    if row is None:
+        raise unseen(reach, f"device {machine[:48]!r}", "device_id")
+    seen = _seen(row, work.now_ms)
+    if seen.machine.retired_ms is not None:
+        raise FleetError("gone", f"the device {machine!r} is out of service for good", field="device_id")
+    return (await _completed(work, [seen]))[0]
+
+
+def _devices(reach: Reach) -> Select[Any]:
+    here = (
+        and_(table.c.tenant == machines.c.tenant, table.c.machine == machines.c.machine)
+        for table in (machine_states, machine_profiles)
+    )
+    mine = (
+        select(member_machines.c.member)
+        .where(
+            member_machines.c.tenant == machines.c.tenant,
+            member_machines.c.machine == machines.c.machine,
+            member_machines.c.member == reach.member,
+        )
+        .scalar_subquery()
+    )
+    return (
+        select(
+            machines,
+            *_STATE,
+            *_PROFILE,
+            machine_states.c.machine.label("spoke"),
+            machine_profiles.c.machine.label("described"),
+            _FAULTS.label("faults"),
+            _OWNER.label("owner"),
+            _VERSION.label("decided_version"),
+        )
+        .join_from(machines, machine_states, next(here), isouter=True)
+        .join(machine_profiles, next(here), isouter=True)
+        .where(within(reach, tenant=machines.c.tenant, unit=machines.c.shop, member=mine))
+    )
+
+
+def _seen(row: Row[Any], now_ms: int) -> DeviceSeen:
+    known = row._mapping
+    machine = Machine(**{column.name: known[column] for column in machines.c})
+    told = {column.name: known[column] for column in _STATE} if row.spoke is not None else {}
+    state = MachineState(tenant=machine.tenant, machine=machine.machine, **told)
+    described = {column.name: known[column] for column in _PROFILE} if row.described is not None else {}
+    profile = MachineProfile(tenant=machine.tenant, machine=machine.machine, **described)
+    return DeviceSeen(
+        machine, state, profile, state.is_present(now_ms), row.faults, row.owner or "", row.decided_version or 0
+    )
+
+
+_Key = tuple[str, str]
+
+
+async def _completed(work: Work, seen: Sequence[DeviceSeen]) -> list[DeviceSeen]:
+    """The same with guests and figures: a handful of statements, however many they are."""
+    keys = [(one.machine.tenant, str(one.machine.machine)) for one in seen]
+    if not keys:
+        return []
+    guests = await _guests(work, keys)
+    figures = await _figures(work, keys)
+    return [
+        DeviceSeen(
+            one.machine,
+            one.state,
+            one.profile,
+            one.online,
+            one.faults,
+            one.owner,
+            one.config_version,
+            tuple(guests.get(key, ())),
+            figures[key],
+        )
+        for one, key in zip(seen, keys, strict=True)
+    ]
+
+
+async def _guests(work: Work, keys: Sequence[_Key]) -> dict[_Key, list[str]]:
+    here = tuple_(member_machines.c.tenant, member_machines.c.machine).in_(keys)
+    query = select(member_machines).where(here, member_machines.c.standing == "guest")
+    found: dict[_Key, list[str]] = {}
+    for row in await work.rows(query.order_by(member_machines.c.since_ms, member_machines.c.member)):
+        found.setdefault((row.tenant, row.machine), []).append(row.member)
+    return found
+
+
+async def _figures(work: Work, keys: Sequence[_Key]) -> dict[_Key, Figures]:
+    flows = await _sums(work, water_flows, keys, "sold_ml", "given_ml", "leaked_ml")
+    poured = await _sums(work, pours, keys, "charged_fen", where=pours.c.state == "poured")
+    vended = await _sums(work, orders, keys, "paid_fen", "refunded_fen", where=orders.c.state == "delivered")
+    cartridges: dict[_Key, list[FilterState]] = {}
+    here = tuple_(filter_states.c.tenant, filter_states.c.machine).in_(keys)
+    for row in await work.rows(select(filter_states).where(here).order_by(filter_states.c.position)):
+        cartridges.setdefault((row.tenant, row.machine), []).append(FilterState(**row._mapping))
+    there = tuple_(water_states.c.tenant, water_states.c.machine).in_(keys)
+    waters = {
+        (row.tenant, row.machine): WaterState(**row._mapping)
+        for row in await work.rows(select(water_states).where(there))
+    }
+    nothing: dict[str, int] = {}
+    found = {}
+    for key in keys:
+        flow, pour, vend = flows.get(key, nothing), poured.get(key, nothing), vended.get(key, nothing)
+        earned = pour.get("charged_fen", 0) + vend.get("paid_fen", 0) - vend.get("refunded_fen", 0)
+        found[key] = Figures(
+            pours=pour.get("count", 0),
+            sold_ml=flow.get("sold_ml", 0),
+            given_ml=flow.get("given_ml", 0),
+            leaked_ml=flow.get("leaked_ml", 0),
+            vends=vend.get("count", 0),
+            earned_fen=earned,
+            filters=tuple(cartridges.get(key, ())),
+            water=waters.get(key),
+        )
+    return found
+
+
+async def _sums(
+    work: Work, table: Any, keys: Sequence[_Key], *names: str, where: ColumnElement[bool] | None = None
+) -> dict[_Key, dict[str, int]]:
+    """How many rows each machine has in `table`, and the sums of some columns."""
+    key = table.c.tenant, table.c.machine
+    sums = [func.coalesce(func.sum(table.c[name]), 0).label(name) for name in names]
+    query = select(*key, func.count().label("count"), *sums).where(tuple_(*key).in_(keys)).group_by(*key)
+    if where is not None:
+        query = query.where(where)
+    return {
+        (row.tenant, row.machine): {name: int(row._mapping[name]) for name in ("count", *names)}
+        for row in await work.rows(query)
+    }
