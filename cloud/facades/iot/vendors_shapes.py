@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field, SecretStr
 
-from cloud.accounts.brand_profile import OPTIONS_BYTES_MAX, BrandChange
+from cloud.accounts.brand_profile import BrandChange
 from cloud.accounts.browse import BrandSeen
 from cloud.accounts.model import Signing
 from cloud.accounts.signings import SigningChange
@@ -212,7 +212,7 @@ class AccountsChange(AccountsAsk):
 class OptionsAsk(Lenient):
     """Any JSON object: its keys are set, and those that are null taken away."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, json_schema_extra={"maxProperties": OPTIONS_BYTES_MAX})
+    model_config = ConfigDict(extra="allow", frozen=True)
 
     vid: Id = ""
 
