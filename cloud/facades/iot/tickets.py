@@ -18,7 +18,6 @@ from cloud.database import Work
 from cloud.errors import FleetError
 from cloud.facades.dialect import Call, Lenient, Nothing, Operation
 from cloud.facades.iot.wire import BRANDS, CUSTOMERS, OFFICES, Listed, Moment, Single, Told, Window, allow, iso
-from cloud.machines.reach import machine_within
 from cloud.members.wallet import member_of
 from cloud.tickets import browse, handle
 from cloud.tickets.create import NewTicket, create
@@ -36,6 +35,7 @@ from cloud.tickets.model import (
     TicketKind,
     TicketState,
 )
+from cloud.water.devices import device_seen
 
 # The documentation names the steps without numbers; they count from 1 in its order. A refusal is a result of approval.
 STATUSES: dict[int, tuple[TicketState, ...]] = {
@@ -401,9 +401,7 @@ async def _tenant(call: Call[CreateAsk, Nothing]) -> str:
     """Whose job it is: the brand of the device, which the caller has to see, else that of the caller."""
     subject = call.subject
     if call.body.device_id:
-        # A customer is told nothing of where machines stand; his brand's are all he can name.
-        reach = Reach(subject.tenant) if subject.level == "customer" else subject.reach
-        return (await machine_within(call.work, reach, call.body.device_id)).tenant
+        return (await device_seen(call.work, subject.reach, call.body.device_id)).machine.tenant
     if subject.level == "platform" and call.body.vid:
         return (await tenant_named(call.work, call.body.vid)).tenant
     return subject.tenant
