@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -11,6 +13,13 @@ revision = "0008"
 down_revision = "0009"
 branch_labels = None
 depends_on = None
+
+
+# Lists count what is not deleted, from the index alone.
+_LISTED: dict[str, Any] = {
+    "sqlite_where": sa.text("deleted_ms IS NULL"),
+    "postgresql_where": sa.text("deleted_ms IS NULL"),
+}
 
 
 def upgrade() -> None:
@@ -100,12 +109,19 @@ def _purchases() -> None:
         sa.PrimaryKeyConstraint("tenant", "purchase", name="pk_purchases"),
         sa.UniqueConstraint("tenant", "payment", name="uq_purchases_tenant_payment"),
     )
-    op.create_index("ix_purchases_created", "purchases", ["tenant", "created_ms", "purchase"], unique=False)
+    op.create_index("ix_purchases_all", "purchases", ["created_ms", "purchase"], unique=False, **_LISTED)
+    op.create_index("ix_purchases_created", "purchases", ["tenant", "created_ms", "purchase"], unique=False, **_LISTED)
     op.create_index("ix_purchases_due", "purchases", ["due_ms"], unique=False)
-    op.create_index("ix_purchases_member", "purchases", ["tenant", "member", "created_ms", "purchase"], unique=False)
+    op.create_index(
+        "ix_purchases_member", "purchases", ["tenant", "member", "created_ms", "purchase"], unique=False, **_LISTED
+    )
     op.create_index("ix_purchases_purchase", "purchases", ["purchase"], unique=False)
-    op.create_index("ix_purchases_state", "purchases", ["tenant", "state", "created_ms", "purchase"], unique=False)
-    op.create_index("ix_purchases_unit", "purchases", ["tenant", "unit", "created_ms", "purchase"], unique=False)
+    op.create_index(
+        "ix_purchases_state", "purchases", ["tenant", "state", "created_ms", "purchase"], unique=False, **_LISTED
+    )
+    op.create_index(
+        "ix_purchases_unit", "purchases", ["tenant", "unit", "created_ms", "purchase"], unique=False, **_LISTED
+    )
 
 
 def _rentals() -> None:
