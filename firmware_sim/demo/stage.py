@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from firmware_sim.control import Control
+from firmware_sim.demo.book import write_book
 from firmware_sim.demo.broker import Broker, free_port, run_broker
-from firmware_sim.demo.cast import GOODS, LOADED, MEMBERS, OPENING, TOP_UP_FEN, WHOLE_CAST, Cast, Machine, Purifier
+from firmware_sim.demo.cast import LOADED, OPENING, WHOLE_CAST, Cast, Machine, Purifier
 from firmware_sim.demo.plumbing import scenario_tables, settings_tables
 from firmware_sim.demo.processes import START_WAIT_S, Child, Failed, child, python, until
 from firmware_sim.demo.wire import Api, Panel, Refused
@@ -58,8 +59,10 @@ async def set_stage(
     async with AsyncExitStack() as stack:
         say("starting the broker")
         running = await stack.enter_async_context(run_broker(folder, broker))
-        say(f"starting the cloud (broker: {running.name})")
-        cloud, api, sign_in = await _cloud(stack, folder, (*running.cloud_options, *cast.cloud), port)
+        say(f"starting the cloud (broker: {running.name}): goods, planograms, wallets come from book.json")
+        write_book(folder / "book.json", cast)
+        options = ("--load", str(folder / "book.json"), *running.cloud_options, *cast.cloud)
+        cloud, api, sign_in = await _cloud(stack, folder, options, port)
         say("starting the simulated machines")
         simulator = await stack.enter_async_context(child("simulator", _simulator(folder, cast, seed, speed), folder))
         await until((folder / "ready.json").exists, "the simulator is ready")
@@ -77,11 +80,9 @@ async def set_stage(
             sign_in=sign_in,
         )
         for machine in cast.everybody:
-            say(f"registering {machine.machine} and starting its agent")
+            say(f"claiming {machine.machine} and starting its agent")
             stage.agents[machine.machine] = await _agent(stack, stage, machine)
             stage.panels[machine.machine] = Panel(folder / machine.machine / "agent.sock")
-        say("planograms, prices and wallets")
-        await _decide(stage)
         say("restocking every aisle")
         await asyncio.gather(*(_restock(stage, machine) for machine in cast.machines))
         await _until_selling(stage)
@@ -144,9 +145,8 @@ def _simulator(folder: Path, cast: Cast, seed: int, speed: float) -> list[str]:
 
 
 async def _agent(stack: AsyncExitStack, stage: Stage, machine: Machine | Purifier) -> Child:
-    """Register and claim the machine, give its agent the credential, and start it."""
+    """Claim the machine, give its agent the credential, and start it: at its first hello it gets its configuration."""
     home = stage.folder / machine.machine
-    await stage.api.post("/machines", machine=machine.machine, name=machine.name, place=machine.place)
     credential = await stage.api.post(f"/machines/{machine.machine}/claim")
     secret = home / "secret"
     with os.fdopen(os.open(secret, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "w") as file:
@@ -185,26 +185,6 @@ def _settings(stage: Stage, machine: Machine | Purifier) -> list[str]:
 def _table(name: str, values: Mapping[str, Any]) -> list[str]:
     """A TOML table of strings, numbers, booleans and lists, which are written as in JSON."""
     return [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
-
-
-async def _decide(stage: Stage) -> None:
-    """Goods, planograms, prices and paid-in wallets."""
-    api = stage.api
-    for goods in GOODS:
-        await api.post("/goods", goods=goods.goods, name=goods.name, price_fen=goods.price_fen)
-    for machine in stage.cast.machines:
-        await api.put(
-            f"/machines/{machine.machine}/planogram",
-            version=0,
-            aisles=machine.aisles(),
-            temperature_low_tenths_c=10,
-            temperature_high_tenths_c=150,
-        )
-    for purifier in stage.cast.purifiers:
-        await api.put(f"/machines/{purifier.machine}/purifier", version=0, **purifier.config())
-    for member in MEMBERS:
-        await api.post("/members", member=member, name=member.title())
-        await api.post(f"/members/{member}/top-ups", key=f"opening-{member}", amount_fen=TOP_UP_FEN)
 
 
 async def _restock(stage: Stage, machine: Machine) -> None:
