@@ -5,11 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from cloud.database import Work
+from cloud.errors import FleetError
 from cloud.machines.credentials import Credentials
-from cloud.machines.planogram import current_config
+from cloud.machines.planogram import current_config, put_configs
+from cloud.machines.register import machine_of
 from cloud.products.model import BillingMode, Specification
-from cloud.water.purifier import put_purifier
-from shared.messages import MachineConfig
+from shared.messages import MachineConfig, config_problems
 from shared.water import FilterSpec, Outlet, PurifierConfig, ServiceMode, ServicePlan, Warmth
 
 # Which relay opens which outlet where the machine has not said otherwise: in the order of the documentation.
@@ -36,14 +37,22 @@ async def equip(
 ) -> MachineConfig | None:
     """Give a machine the specification of its product, under `plan` (None: the one it has, or what its mode says).
 
-    Nothing is sent when the machine is so already; then the answer is None. FleetError as `put_purifier`.
+    Nothing is decided when the machine is so already; then the answer is None. A machine that is not claimed gets it
+    when it first says hello. FleetError: not_found, invalid when the whole cannot be so.
     """
+    await machine_of(work, tenant, machine, lock=True)
     config = await current_config(work, tenant, machine)
     before = None if config is None else config.purifier
     wanted = equipped(specification, before, plan)
     if wanted == before:
         return None
-    return await put_purifier(work, credentials, tenant, machine, wanted, made_by)
+    version = 1 if config is None else config.version + 1
+    basis = config or MachineConfig(machine=machine, version=version, aisles=())
+    decided = msgspec.structs.replace(basis, version=version, purifier=wanted)
+    if problems := config_problems(decided):
+        raise FleetError("invalid", problems[0], field="specification", data={"problems": problems})
+    await put_configs(work, credentials, tenant, [decided], made_by)
+    return decided
 
 
 def equipped(

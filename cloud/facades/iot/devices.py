@@ -38,9 +38,12 @@ from cloud.machines.profile import (
     reset_device,
 )
 from cloud.members import devices as homes
+from cloud.products.model import UNSPECIFIED
+from cloud.products.shelf import products_of
 from cloud.rentals.begin import begin_at_home
 from cloud.water.devices import DeviceSeen, device_seen
 from cloud.water.devices import list_devices as list_devices_seen
+from cloud.water.equip import equip
 
 # What the owner of a device may say of it.
 _HIS = {"name", "remark", "device_id"}
@@ -77,6 +80,8 @@ async def change_device_info(call: Call[DeviceChangeAsk, Nothing]) -> DeviceTold
     body = call.body
     change = _described(body, body.basic or BasicChange(), seen)
     await change_device(call.work, seen.machine.tenant, seen.machine.machine, change)
+    if change.product and change.product != seen.profile.product:
+        await _equip(call, seen, change.product)
     service = body.service or ServiceChangeAsk()
     await _serve(call, seen, service, body.type or service.type)
     return DeviceTold.of(await _seen(call))
@@ -222,6 +227,15 @@ async def _serve(call: Call[Any, Any], seen: DeviceSeen, asked: ServiceChangeAsk
     machine = seen.machine
     credentials, made_by = call.parts.credentials, call.subject.user
     await change_service(call.work, credentials, machine.tenant, machine.machine, change, made_by)
+
+
+async def _equip(call: Call[Any, Any], seen: DeviceSeen, number: str) -> None:
+    """The device is one of this product: it becomes what the product's specification says, where there is one."""
+    machine = seen.machine
+    product = (await products_of(call.work, machine.tenant, {number})).get(number)
+    if product is not None and product.specification != UNSPECIFIED:
+        credentials, made_by = call.parts.credentials, call.subject.user
+        await equip(call.work, credentials, machine.tenant, machine.machine, product.specification, made_by)
 
 
 async def _bind_own(call: Call[BindAsk, Nothing], named: str) -> DeviceTold:

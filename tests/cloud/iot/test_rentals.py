@@ -95,6 +95,23 @@ async def test_the_machine_learns_the_terms_and_its_product(shop: Shop, device: 
     assert await shop.status("owner", "POST", f"/rentals/{other}/begin", {"device_id": device}) == 400
 
 
+async def test_a_device_becomes_what_its_product_says_and_a_rental_begins_with_it_at_home(
+    shop: Shop, device: str
+) -> None:
+    await shop.told("owner", "PUT", f"/devices/{device}", {"manufacture": {"product_id": "P1"}})
+    config = await purifier(shop)
+    assert [one.worklife_hours for one in config.filters] == [540, 2160]
+    assert config.plan.mode == "sale"
+    await shop.told("owner", "PUT", f"/devices/{device}", {"manufacture": {"product_id": "of no shelf"}})
+    assert await purifier(shop) == config
+    await shop.told("owner", "PUT", f"/devices/{device}", {"manufacture": {"product_id": "P1"}})
+    rental = await rental_of(shop, await rented(shop))
+    await shop.told("anna", "POST", f"/devices/{device}/bind", {})
+    await shop.make_calls()
+    assert (await shop.told("anna", "GET", f"/rentals/{rental}"))["status"] == "running"
+    assert (await purifier(shop)).plan.plan == rental
+
+
 async def test_a_further_period_is_an_order_that_extends_it_when_paid(shop: Shop, device: str) -> None:
     rental = await rental_of(shop, await rented(shop))
     await shop.told("owner", "POST", f"/rentals/{rental}/begin", {"device_id": device})
