@@ -21,6 +21,8 @@ T = TypeVar("T")
 PAGE_SIZE = 50
 # One page of a board; whoever wants all of it turns pages.
 PAGE_SIZE_MAX = 200
+# What a client gets that knows no pages: as much as it can show, and no more than can be told in time.
+WHOLE_MAX = 1_000
 # The database counts through everything before a page: beyond this a filter is what is needed.
 PAGE_MAX = 5_000
 OFFSET_MAX = PAGE_MAX * PAGE_SIZE_MAX
@@ -43,7 +45,7 @@ class Ask:
 
     def __post_init__(self) -> None:
         assert 1 <= self.page <= PAGE_MAX, f"page {self.page}: 1 to {PAGE_MAX}"
-        assert 1 <= self.page_size <= PAGE_SIZE_MAX, f"page_size {self.page_size}: 1 to {PAGE_SIZE_MAX}"
+        assert 1 <= self.page_size <= WHOLE_MAX, f"page_size {self.page_size}: 1 to {WHOLE_MAX}"
         assert self.offset is None or 0 <= self.offset <= OFFSET_MAX, f"offset {self.offset}: 0 to {OFFSET_MAX}"
 
     @property

@@ -14,6 +14,7 @@ from cloud.machines.model import Machine, Origin
 from cloud.machines.presence import Presence
 from cloud.orders import restock, settle
 from cloud.orders.books import Books
+from cloud.stock.warehouse import follow_answers
 from cloud.tickets.model import Condition
 from cloud.water import settle as water
 from cloud.water.pours import Pours
@@ -91,6 +92,7 @@ class Scene:
         """Write everything, in the house's lock order."""
         await self.presence.write()
         await note_answers(self.books.work, self.answers)
+        await follow_answers(self.books.work, self.answers)
         await self.pours.write()
         await self.purifiers.write()
         await self.books.write()

@@ -216,7 +216,8 @@ async def _apply_due(batch: _Batch, scene: Scene, lined: LinedUp) -> list[dict[s
         happened_ms, clock = date(one.envelope, batch.work.now_ms, known.get(boot))
         if known.get(boot) != clock:
             known[boot] = learnt[boot] = clock
-        origin = Origin(tenant, MachineId(machine), epoch, one.envelope.seq, happened_ms)
+        shop = batch.machines[machine].shop
+        origin = Origin(tenant, MachineId(machine), epoch, one.envelope.seq, happened_ms, shop)
         problem = one.problem
         if one.fact is not None:
             try:

@@ -31,7 +31,7 @@ async def replay(work: Work, credentials: Credentials, tenant: str, item: str) -
         raise FleetError("conflict", said.problem, field="item")
     machine = await machine_of(work, tenant, said.machine)
     scene = await Scene.open(work, credentials, {said.machine: machine}, [(machine, touches(said.fact))])
-    origin = Origin(tenant, MachineId(said.machine), kept.epoch, kept.seq, kept.received_ms)
+    origin = Origin(tenant, MachineId(said.machine), kept.epoch, kept.seq, kept.received_ms, machine.shop)
     apply(scene, origin, said.fact)
     order = getattr(said.fact, "order", None)
     await store.rename_fact(work, (tenant, said.machine, kept.epoch, kept.seq), kind_of(said), order)

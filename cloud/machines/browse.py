@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from cloud.machines.store import (
     aisle_locks,
     commands,
     faults,
+    machine_of,
     machine_readings,
     machine_states,
     machines,
@@ -106,6 +108,22 @@ async def machine_seen(work: Work, tenant: str, machine: str) -> MachineSeen:
     if row is None:
         raise FleetError("not_found", f"there is no machine {machine!r}", field="machine")
     return _seen(row, work.now_ms)
+
+
+async def machine_names(work: Work, tenant: str, wanted: Collection[str]) -> dict[str, Machine]:
+    """Machines by id, as far as they exist."""
+    if not wanted:
+        return {}
+    query = select(machines).where(machines.c.tenant == tenant, machines.c.machine.in_(sorted(wanted)))
+    return {row.machine: machine_of(row) for row in await work.rows(query)}
+
+
+async def keepers_of(work: Work, tenant: str, shop: str) -> list[tuple[str, str]]:
+    """Who looks after the machines of a shop, (name, phone), each phone once; whoever has none is left out."""
+    here = machines.c.tenant == tenant, machines.c.shop == shop, machines.c.keeper_phone != ""
+    query = select(func.min(machines.c.keeper).label("keeper"), machines.c.keeper_phone).where(*here)
+    rows = await work.rows(query.group_by(machines.c.keeper_phone).order_by(func.min(machines.c.machine)))
+    return [(row.keeper, row.keeper_phone) for row in rows]
 
 
 async def list_faults(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
@@ -27,15 +27,22 @@ async def ask(work: Work, credentials: Credentials, tenant: str, machine: str, w
 
     FleetError: not_found, conflict when the machine was never claimed, too_many when it answers nothing.
     """
+    (command,) = await ask_all(work, credentials, tenant, machine, [what], asked_by)
+    return command
+
+
+async def ask_all(
+    work: Work, credentials: Credentials, tenant: str, machine: str, what: Sequence[Ask], asked_by: str
+) -> list[CommandId]:
+    """Ask a machine for several things at once; answers the commands' ids. Refuses like `ask`, all or nothing."""
     found = await machine_of(work, tenant, machine, lock=True)
     if not found.is_trusted:
         raise FleetError("conflict", "the machine is not claimed: it has no key to check a command with")
-    if await store.count_waiting(work, tenant, machine) >= WAITING_MAX:
+    if await store.count_waiting(work, tenant, machine) + len(what) > WAITING_MAX:
         raise FleetError("too_many", f"{WAITING_MAX} commands wait for this machine's answer", field="machine")
-    if isinstance(what, ApplyConfig):
+    if any(isinstance(one, ApplyConfig) for one in what):
         await downlink.withdraw(work, tenant, await store.supersede(work, tenant, machine, kind="apply_config"))
-    (command,) = await _send(work, credentials, [(found, what)], asked_by)
-    return command
+    return await _send(work, credentials, [(found, one) for one in what], asked_by)
 
 
 async def send_configs(
@@ -84,6 +91,16 @@ async def _send(
     await downlink.enqueue_all(work, tenant, "command", lines, work.now_ms + downlink.COMMAND_KEPT_MS)
     await tell(work, told)
     return sent
+
+
+async def waiting_commands(work: Work, tenant: str, machine: str) -> list[str]:
+    """The ids of what a machine was asked and has not answered yet."""
+    return await store.find_waiting(work, tenant, machine)
+
+
+async def command_states(work: Work, tenant: str, wanted: Collection[str]) -> dict[str, str]:
+    """What became of these commands so far."""
+    return await store.states_of(work, tenant, wanted) if wanted else {}
 
 
 async def note_answers(work: Work, answers: Iterable[tuple[Origin, CommandAnswered]]) -> None:

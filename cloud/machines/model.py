@@ -23,6 +23,8 @@ class Origin:
     epoch: str
     seq: int
     happened_ms: int
+    # The shop in which the machine stands.
+    shop: str | None = None
 
     @property
     def key(self) -> str:
@@ -132,6 +134,25 @@ class Fault:
     active: bool
     detail: str
     since_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Aisle:
+    """One aisle as it was decided. `id` names it within the tenant, for ever; `aisle` only within its machine.
+
+    Not `listed`: it is in the newest planogram no more, and only its past is looked at.
+    """
+
+    tenant: str
+    machine: str
+    aisle: str
+    id: str
+    name: str
+    goods: str
+    price_fen: int
+    capacity: int
+    for_sale: bool
+    listed: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -10,6 +10,7 @@ import msgspec
 from cloud.database import Work
 from cloud.errors import FleetError
 from cloud.machines import store
+from cloud.machines.aisles import Place, follow_configs
 from cloud.machines.commands import ask, send_configs
 from cloud.machines.credentials import Credentials
 from cloud.machines.model import Machine, MachineProfile
@@ -95,16 +96,23 @@ async def current_configs(work: Work, tenant: str, machines: Collection[str] | N
 
 
 async def put_configs(
-    work: Work, credentials: Credentials, tenant: str, configs: Sequence[MachineConfig], made_by: str
+    work: Work,
+    credentials: Credentials,
+    tenant: str,
+    configs: Sequence[MachineConfig],
+    made_by: str,
+    *,
+    aisle_ids: Mapping[Place, str] | None = None,
 ) -> None:
     """Decide the next versions for many machines, each one above the newest (see `current_configs`), at once.
 
+    `aisle_ids` are those that new aisles came with, by (machine, aisle).
     A machine that is not claimed has no key to check it with: it gets the newest version when it first says hello.
     """
     for config in configs:
         assert not config_problems(config), config_problems(config)
     found = await store.lock_machines(work, tenant, [config.machine for config in configs])
-    documents = await _keep(work, tenant, configs, made_by)
+    documents = await _keep(work, tenant, configs, made_by, aisle_ids)
     asked = [
         (machine, _sealed(credentials, machine, config.version, documents[config.machine]))
         for config in configs
@@ -113,7 +121,13 @@ async def put_configs(
     await send_configs(work, credentials, tenant, asked, made_by)
 
 
-async def _keep(work: Work, tenant: str, configs: Sequence[MachineConfig], made_by: str) -> dict[str, str]:
+async def _keep(
+    work: Work,
+    tenant: str,
+    configs: Sequence[MachineConfig],
+    made_by: str,
+    aisle_ids: Mapping[Place, str] | None = None,
+) -> dict[str, str]:
     """Write one version per machine; answers the documents as they are kept."""
     documents = {config.machine: encode(config).decode() for config in configs}
     kept = [
@@ -129,6 +143,7 @@ async def _keep(work: Work, tenant: str, configs: Sequence[MachineConfig], made_
     ]
     await store.add_configs(work, kept)
     await _note_plans(work, tenant, configs)
+    await follow_configs(work, tenant, configs, ids=aisle_ids)
     return documents
 
 

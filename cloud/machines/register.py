@@ -6,6 +6,8 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from cloud import downlink
+from cloud.accounts.model import Reach
+from cloud.accounts.reach import sees_unit
 from cloud.database import Work
 from cloud.errors import FleetError
 from cloud.events import Event, tell
@@ -74,6 +76,14 @@ async def machine_of(work: Work, tenant: str, machine: str, *, lock: bool = Fals
     """The tenant's machine, or FleetError(not_found), also for a machine of somebody else."""
     found = await store.find_machine(work, tenant, machine, lock=lock)
     if found is None:
+        raise FleetError("not_found", f"no machine {machine!r}", field="machine")
+    return found
+
+
+async def machine_within(work: Work, reach: Reach, tenant: str, machine: str) -> Machine:
+    """The tenant's machine, if a member of staff with this reach sees it; FleetError not_found for any other."""
+    found = await machine_of(work, tenant, machine)
+    if not await sees_unit(work, reach, tenant, found.shop):
         raise FleetError("not_found", f"no machine {machine!r}", field="machine")
     return found
 

@@ -14,16 +14,18 @@ from sqlalchemy import (
     Row,
     Table,
     Text,
+    UniqueConstraint,
     and_,
     bindparam,
     func,
     select,
+    text,
     true,
     tuple_,
 )
 
 from cloud.database import Work, metadata, one_of, row_of, tenant_column
-from cloud.machines.model import AisleLock, Fault, Machine, MachineProfile, MachineState
+from cloud.machines.model import Aisle, AisleLock, Fault, Machine, MachineProfile, MachineState
 from shared.ids import MachineId
 
 machines = Table(
@@ -133,6 +135,23 @@ aisle_locks = Table(
     Column("since_ms", BigInteger, nullable=False),
 )
 
+# What the newest configuration says of each aisle, and of each that there ever was: for lists over many machines.
+aisles = Table(
+    "aisles",
+    metadata,
+    tenant_column(),
+    Column("machine", Text, primary_key=True),
+    Column("aisle", Text, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("goods", Text, nullable=False),
+    Column("price_fen", BigInteger, nullable=False),
+    Column("capacity", BigInteger, nullable=False),
+    Column("for_sale", Boolean, nullable=False),
+    Column("listed", Boolean, nullable=False),
+    UniqueConstraint("tenant", "id"),
+)
+
 machine_configs = Table(
     "machine_configs",
     metadata,
@@ -158,6 +177,14 @@ commands = Table(
     Column("asked_ms", BigInteger, nullable=False),
     Column("answered_ms", BigInteger),
     Index("ix_commands_machine", "tenant", "machine", "asked_ms"),
+    # The few that wait among the many that were answered.
+    Index(
+        "ix_commands_waiting",
+        "tenant",
+        "machine",
+        postgresql_where=text("state = 'waiting'"),
+        sqlite_where=text("state = 'waiting'"),
+    ),
 )
 
 # The newest value of each sensor. History of readings is a matter of a later store.
@@ -351,6 +378,21 @@ async def count_waiting(work: Work, tenant: str, machine: str) -> int:
     return int(await work.scalar(select(func.count()).where(here)))
 
 
+async def find_waiting(work: Work, tenant: str, machine: str) -> list[str]:
+    """The ids of the commands that a machine has not answered yet."""
+    here = and_(commands.c.tenant == tenant, commands.c.machine == machine, commands.c.state == "waiting")
+    return [row.command for row in await work.rows(select(commands.c.command).where(here))]
+
+
+async def states_of(work: Work, tenant: str, wanted: Collection[str]) -> dict[str, str]:
+    """The states of these commands."""
+    found: dict[str, str] = {}
+    for some in _some(work, commands.c.command, wanted):
+        rows = await work.rows(select(commands.c.command, commands.c.state).where(commands.c.tenant == tenant, some))
+        found |= {row.command: row.state for row in rows}
+    return found
+
+
 async def config_is_waiting(work: Work, tenant: str, machine: str) -> bool:
     """Whether a configuration is on its way to the machine."""
     here = and_(commands.c.tenant == tenant, commands.c.machine == machine, commands.c.state == "waiting")
@@ -383,3 +425,37 @@ async def add_configs(work: Work, rows: Iterable[Mapping[str, Any]]) -> None:
 async def add_commands(work: Work, rows: Iterable[Mapping[str, Any]]) -> None:
     """Keep commands."""
     await work.insert(commands, rows)
+
+
+async def find_aisles(work: Work, tenant: str, wanted: Collection[str]) -> list[Aisle]:
+    """Every aisle that these machines have or had."""
+    found = []
+    for some in _some(work, aisles.c.machine, wanted):
+        query = select(aisles).where(and_(aisles.c.tenant == tenant, some))
+        found += [Aisle(**row._mapping) for row in await work.rows(query)]
+    return found
+
+
+async def find_aisle(work: Work, tenant: str, which: str) -> Aisle | None:
+    """The aisle with this id."""
+    row = await work.row(select(aisles).where(and_(aisles.c.tenant == tenant, aisles.c.id == which)))
+    return None if row is None else Aisle(**row._mapping)
+
+
+async def taken_aisle_ids(work: Work, tenant: str, wanted: Collection[str]) -> set[str]:
+    """Those of `wanted` that name an aisle already."""
+    found: set[str] = set()
+    for some in _some(work, aisles.c.id, wanted):
+        query = select(aisles.c.id).where(and_(aisles.c.tenant == tenant, some))
+        found |= {row.id for row in await work.rows(query)}
+    return found
+
+
+async def add_aisles(work: Work, new: Iterable[Aisle]) -> None:
+    """Insert aisles."""
+    await work.insert(aisles, [row_of(aisle) for aisle in new])
+
+
+async def put_aisles(work: Work, changed: Iterable[Aisle]) -> None:
+    """Write aisles of machines that this Work has locked."""
+    await work.put(aisles, [row_of(aisle) for aisle in changed])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select
 
 from cloud.database import Work
 from cloud.errors import FleetError
@@ -23,6 +23,9 @@ class OrderFilter:
     member: str | None = None
     goods: str | None = None
     source: Source | None = None
+    shop: str | None = None
+    # Whether money was taken and the order has ended: delivered, or refunded.
+    settled: bool = False
     placed_from_ms: int | None = None
     placed_before_ms: int | None = None
 
@@ -39,11 +42,16 @@ class RefundSeen:
     decided_ms: int
 
 
+_SETTLED = or_(orders.c.state == "delivered", and_(orders.c.state == "refunded", orders.c.paid_fen > 0))
+
+
 async def list_orders(work: Work, tenant: str, wanted: OrderFilter, ask: Ask) -> Page[Order]:
     """Orders of a tenant, newest first; sorted by placed_ms, ended_ms or price_fen on wish."""
     query = select(orders).where(orders.c.tenant == tenant)
-    exact = {name: getattr(wanted, name) for name in ("state", "machine", "member", "goods", "source")}
+    exact = {name: getattr(wanted, name) for name in ("state", "machine", "member", "goods", "source", "shop")}
     query = query.where(*(orders.c[name] == value for name, value in exact.items() if value is not None))
+    if wanted.settled:
+        query = query.where(_SETTLED)
     if wanted.placed_from_ms is not None:
         query = query.where(orders.c.placed_ms >= wanted.placed_from_ms)
     if wanted.placed_before_ms is not None:
@@ -79,3 +87,9 @@ async def open_orders(work: Work, tenant: str, *, member: str | None = None, mac
     wanted = {"member": member, "machine": machine}
     here += [orders.c[name] == value for name, value in wanted.items() if value is not None]
     return int(await work.scalar(select(func.count()).where(*here)))
+
+
+async def count_settled(work: Work, tenant: str, shop: str) -> int:
+    """How many orders of a shop have ended after money was taken."""
+    here = orders.c.tenant == tenant, orders.c.shop == shop, _SETTLED
+    return int(await work.scalar(select(func.count()).select_from(orders).where(*here)) or 0)

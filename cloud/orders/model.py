@@ -117,6 +117,8 @@ class Order:
     written_off: bool = False
     decided_by: str | None = None
     refunded_fen: int = 0
+    # Where the machine stood then; a machine that moves takes no past sales along.
+    shop: str | None = None
 
     @property
     def payer(self) -> str:

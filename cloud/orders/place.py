@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from cloud import downlink
 from cloud.database import Work
 from cloud.errors import FleetError
+from cloud.machines.model import Machine
 from cloud.machines.planogram import aisle_of, current_config
 from cloud.machines.presence import aisle_is_locked, expect_selling
 from cloud.members.wallet import member_of, wallet_balance
@@ -58,7 +59,7 @@ async def place(work: Work, wanted: PlaceOrder, *, deadline_ms: int = DEADLINE_M
         if before.request_hash != wanted.digest:
             raise FleetError("conflict", "the key was used for another order", field="idempotency_key")
         return before
-    aisle = await _open_aisle(work, wanted)
+    machine, aisle = await _open_aisle(work, wanted)
     if await wallet_balance(work, wanted.tenant, wanted.member) < aisle.price_fen:
         raise FleetError("conflict", f"the wallet does not hold {aisle.price_fen} fen", field="member")
     order = Order(
@@ -77,6 +78,7 @@ async def place(work: Work, wanted: PlaceOrder, *, deadline_ms: int = DEADLINE_M
         idempotency_key=wanted.key,
         request_hash=wanted.digest,
         deadline_ms=work.now_ms + deadline_ms,
+        shop=machine.shop,
     )
     books = Books(work)
     books.bear(order)
@@ -100,9 +102,9 @@ async def cancel(work: Work, tenant: str, order: str) -> Order:
     return cancelled
 
 
-async def _open_aisle(work: Work, wanted: PlaceOrder) -> AisleConfig:
-    """The aisle, if an item of it can be sold now."""
-    await expect_selling(work, wanted.tenant, wanted.machine)
+async def _open_aisle(work: Work, wanted: PlaceOrder) -> tuple[Machine, AisleConfig]:
+    """The machine and its aisle, if an item of it can be sold now."""
+    machine = await expect_selling(work, wanted.tenant, wanted.machine)
     config = await current_config(work, wanted.tenant, wanted.machine)
     aisle = aisle_of(config, wanted.aisle)
     if aisle is None:
@@ -112,7 +114,7 @@ async def _open_aisle(work: Work, wanted: PlaceOrder) -> AisleConfig:
     stock = await sellable(work, wanted.tenant, wanted.machine, wanted.aisle, lock=True)
     if stock.sellable <= await store.open_on_aisle(work, wanted.tenant, wanted.machine, wanted.aisle):
         raise FleetError("conflict", f"aisle {wanted.aisle!r} is sold out", field="aisle")
-    return aisle
+    return machine, aisle
 
 
 async def _offer(work: Work, order: Order) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cloud.machines.model import Origin
 from cloud.orders.books import Books
 from cloud.stock.model import Balance
+from cloud.tickets.create import OUT_OF_STOCK
 from cloud.tickets.model import Condition
 from shared.messages import StockCounted, StockLoaded
 
@@ -14,6 +15,8 @@ def load(books: Books, origin: Origin, fact: StockLoaded) -> None:
     after = books.shelves.move(origin, fact.aisle, fact.goods, "load", on_hand=fact.quantity, person=fact.person)
     _compare(books, after, fact.on_hand)
     _follow_refill(books, after)
+    if fact.quantity > 0:
+        books.desk.clear(Condition(origin.tenant, origin.machine, OUT_OF_STOCK, "machine"))
 
 
 def count(books: Books, origin: Origin, fact: StockCounted) -> None:

@@ -94,6 +94,7 @@ def _birth(origin: Origin, fact: VendEnd, word: Word) -> tuple[Order, tuple[Effe
         state=state,
         placed_ms=origin.happened_ms,
         ended_ms=ended,
+        shop=origin.shop,
     )
     return born, effects
 

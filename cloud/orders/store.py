@@ -52,12 +52,14 @@ orders = Table(
     Column("written_off", Boolean, nullable=False),
     Column("decided_by", Text),
     Column("refunded_fen", BigInteger, nullable=False),
+    Column("shop", Text),
     CheckConstraint("refunded_fen >= 0 AND refunded_fen <= paid_fen", name="refund_within_captured"),
     UniqueConstraint("tenant", "idempotency_key"),
     Index("ix_orders_machine", "tenant", "machine", "placed_ms"),
     Index("ix_orders_state", "tenant", "state", "deadline_ms"),
     Index("ix_orders_placed", "tenant", "placed_ms"),
     Index("ix_orders_ended", "tenant", "ended_ms"),
+    Index("ix_orders_shop", "tenant", "shop", "ended_ms"),
 )
 
 refunds = Table(

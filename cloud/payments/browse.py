@@ -75,6 +75,14 @@ async def paid_payment(work: Work, tenant: str, purpose: str, subject: str) -> P
     return next((payment for payment in found if payment.state in PAID and payment.refundable_fen > 0), None)
 
 
+async def last_channel(work: Work, tenant: str, member: str, before_ms: int) -> Channel | None:
+    """The channel through which a member's money came last before a moment; None when it never did."""
+    came = payments.c.tenant == tenant, payments.c.member == member, payments.c.captured_ms <= before_ms
+    query = select(payments.c.channel).where(*came).order_by(payments.c.captured_ms.desc()).limit(1)
+    found: Channel | None = await work.scalar(query)
+    return found
+
+
 async def list_payments(work: Work, tenant: str, wanted: PaymentFilter, ask: Ask) -> Page[Payment]:
     """Payments of a tenant, newest first; sorted by created_ms or captured_ms on wish."""
     query = select(payments).where(payments.c.tenant == tenant)

@@ -23,7 +23,8 @@ from cloud.tickets.store import SHOWN, tickets
 class TicketFilter:
     """Which tickets; None does not restrict. `sent`: whether somebody was ever dispatched. `states`: any of them.
 
-    `shop` is the shop its machine stands in; `search` is found in the machine's name and number and in the assignee.
+    `shop` is the shop its machine stands in; `search` is found in the machine's name and number and in the assignee;
+    `but_codes` are left out.
     """
 
     states: tuple[TicketState, ...] | None = None
@@ -38,6 +39,7 @@ class TicketFilter:
     sent: bool | None = None
     shop: str | None = None
     search: str | None = None
+    but_codes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,15 @@ async def count_tickets(work: Work, reach: Reach) -> TicketCounts:
     return TicketCounts(by_state.total(), dict(by_state), dict(by_kind))
 
 
+async def count_sent(work: Work, reach: Reach, wanted: TicketFilter) -> tuple[int, int]:
+    """How many of these tickets nobody was dispatched to, and how many somebody was."""
+    sent = func.coalesce(func.sum(case((tickets.c.dispatched_ms.is_not(None), 1), else_=0)), 0)
+    query = select(func.count().label("all"), sent.label("sent")).where(store.seen(reach), *_conditions(wanted))
+    row = await work.row(query)
+    assert row is not None, "counts answer one row"
+    return row.all - row.sent, row.sent
+
+
 async def ticket_of(work: Work, reach: Reach, tenant: str, ticket: str) -> Ticket:
     """One ticket; FleetError not_found when there is none of this id within reach."""
     found = await store.find_ticket(work, reach, tenant, ticket)
@@ -109,6 +120,8 @@ def _conditions(wanted: TicketFilter) -> list[ColumnElement[bool]]:
     conditions = [tickets.c[name] == getattr(wanted, name) for name in exact if getattr(wanted, name) is not None]
     if wanted.states is not None:
         conditions.append(tickets.c.state.in_(wanted.states))
+    if wanted.but_codes:
+        conditions.append(tickets.c.code.not_in(wanted.but_codes))
     if wanted.sent is not None:
         conditions.append(tickets.c.dispatched_ms.is_not(None) if wanted.sent else tickets.c.dispatched_ms.is_(None))
     its_machine = exists().where(machines.c.tenant == tickets.c.tenant, machines.c.machine == tickets.c.machine)
