@@ -10,6 +10,7 @@ from typing import Any
 from cloud.load.noun import Noun
 from cloud.load.nouns.accounts import ACCOUNTS
 from cloud.load.nouns.brands import BRANDS
+from cloud.load.nouns.categories import CATEGORIES
 from cloud.load.nouns.communities import COMMUNITIES, HOUSES, RESIDENTS
 from cloud.load.nouns.goods import GOODS
 from cloud.load.nouns.machines import AISLES, MACHINES
@@ -17,12 +18,15 @@ from cloud.load.nouns.members import MEMBERS
 from cloud.load.nouns.products import PRODUCTS
 from cloud.load.nouns.suppliers import SUPPLIED_GOODS, SUPPLIERS
 from cloud.load.nouns.units import UNITS
+from cloud.load.nouns.warehouse import WAREHOUSE
 
 NOUNS: tuple[Noun[Any], ...] = (
     BRANDS,
     UNITS,
     ACCOUNTS,
+    CATEGORIES,
     GOODS,
+    WAREHOUSE,
     PRODUCTS,
     MACHINES,
     AISLES,

@@ -19,10 +19,11 @@ from cloud.load.columns import Fen, Id, Name, Phone, Row, Text
 from cloud.load.noun import Draft, Key, Noun, Run, TableNoun, values_of
 from cloud.load.nouns.goods import GOODS
 from cloud.machines.planogram import current_configs, put_configs
-from cloud.machines.store import lock_machines, machine_directory, machines, owners
+from cloud.machines.store import find_aisles, lock_machines, machine_directory, machines, owners, taken_aisle_ids
 from shared.messages import AisleConfig, MachineConfig, config_problems
 from shared.water import PurifierConfig
 
+AisleId = Annotated[str, Meta(pattern=r"^AI[1-9][0-9]{0,14}$(?!\n)")]
 Tenths = Annotated[int, Meta(ge=-400, le=1200)]
 
 
@@ -32,6 +33,8 @@ class Configurations:
     def __init__(self) -> None:
         self._before: dict[tuple[str, str], MachineConfig] = {}
         self._now: dict[tuple[str, str], MachineConfig] = {}
+        # The ids that new aisles came with, by brand and (machine, aisle).
+        self.aisle_ids: defaultdict[str, dict[tuple[str, str], str]] = defaultdict(dict)
 
     @classmethod
     def of(cls, run: Run) -> Configurations:
@@ -62,7 +65,8 @@ class Configurations:
             if config != before:
                 changed[brand].append(msgspec.structs.replace(config, version=before.version + 1))
         for brand, configs in changed.items():
-            await put_configs(run.work, run.credentials, brand, configs, run.actor)
+            ids = self.aisle_ids[brand]
+            await put_configs(run.work, run.credentials, brand, configs, run.actor, aisle_ids=ids)
         self._before = dict(self._now)
 
 
@@ -156,6 +160,10 @@ class AisleRow(Row, frozen=True, kw_only=True):
 
     machine: Annotated[Id, Meta(title="设备编号", description="The machine that it belongs to.")]
     aisle: Annotated[Id, Meta(title="货道编号", description="The aisle's id, kept as it is, e.g. AI59.")]
+    id: Annotated[
+        AisleId | None,
+        Meta(title="货道统一编号", description="Its id over all machines; else its own where that is one; for good."),
+    ] = None
     board: Annotated[int, Meta(ge=1, le=4, title="驱动板", description="The driver board's address, 1 to 4.")] = 1
     motor: Annotated[int, Meta(ge=0, le=99, title="电机", description="The motor on that board, 0 to 99.")]
     goods: Annotated[Id, Meta(title="商品编号", description="The goods in it.")]
@@ -179,8 +187,10 @@ class _Aisles(Noun[AisleRow]):
         wanted = None if keys is None else {machine for machine, _ in keys}
         configs = await Configurations.of(run).read(run, brand, wanted)
         asked = None if keys is None else set(keys)
+        known = await find_aisles(run.work, brand, configs.keys())
+        ids = {(aisle.machine, aisle.aisle): aisle.id for aisle in known}
         return [
-            _row(brand, machine, aisle)
+            _row(brand, machine, aisle, ids.get((machine, aisle.aisle)))
             for machine, config in configs.items()
             for aisle in config.aisles
             if asked is None or (machine, aisle.aisle) in asked
@@ -188,6 +198,7 @@ class _Aisles(Noun[AisleRow]):
 
     async def settle(self, run: Run, brand: str, drafts: Sequence[Draft[AisleRow]]) -> None:
         await _fill_from_goods(run, brand, drafts)
+        await _check_ids(run, brand, drafts)
         of: defaultdict[str, list[Draft[AisleRow]]] = defaultdict(list)
         for draft in drafts:
             of[draft.after.machine].append(draft)
@@ -199,6 +210,8 @@ class _Aisles(Noun[AisleRow]):
         of: defaultdict[str, dict[str, AisleConfig]] = defaultdict(dict)
         for draft in drafts:
             of[draft.after.machine][draft.after.aisle] = _aisle(draft.after)
+            if draft.after.id is not None:
+                Configurations.of(run).aisle_ids[brand][draft.after.machine, draft.after.aisle] = draft.after.id
         configs = Configurations.of(run)
         for machine, changed in of.items():
             configs.revise(brand, machine, partial(_laid_out, changed))
@@ -207,8 +220,8 @@ class _Aisles(Noun[AisleRow]):
         await Configurations.of(run).write(run)
 
 
-def _row(brand: str, machine: str, aisle: AisleConfig) -> AisleRow:
-    return AisleRow(brand=brand, machine=machine, **{name: getattr(aisle, name) for name in _AISLE})
+def _row(brand: str, machine: str, aisle: AisleConfig, which: str | None) -> AisleRow:
+    return AisleRow(brand=brand, machine=machine, id=which, **{name: getattr(aisle, name) for name in _AISLE})
 
 
 def _aisle(row: AisleRow) -> AisleConfig:
@@ -235,6 +248,23 @@ async def _fill_from_goods(run: Run, brand: str, drafts: Sequence[Draft[AisleRow
             filled["name"] = lies.name
         if filled:
             draft.becomes(**filled)
+
+
+async def _check_ids(run: Run, brand: str, drafts: Sequence[Draft[AisleRow]]) -> None:
+    """An id names one aisle of the brand, and an aisle keeps its id."""
+    for draft in drafts:
+        if draft.before is not None and draft.after.id is None:
+            draft.becomes(id=draft.before.id)
+    new = [draft for draft in drafts if draft.before is None and draft.after.id is not None]
+    taken = await taken_aisle_ids(run.work, brand, {str(draft.after.id) for draft in new})
+    for draft in drafts:
+        if draft.before is not None:
+            if draft.after.id != draft.before.id:
+                draft.object("id", f"stays as it is: {draft.before.id}")
+        elif draft.after.id in taken:
+            draft.object("id", "is the id of another aisle")
+        elif draft.after.id is not None:
+            taken.add(draft.after.id)
 
 
 def _check_motors(config: MachineConfig, drafts: Sequence[Draft[AisleRow]]) -> None:

@@ -130,7 +130,10 @@ _SPECIAL: dict[tuple[str, str], st.SearchStrategy[Any]] = {
     ("machines", "temperature_high_tenths_c"): st.none() | st.integers(101, 1200),
     ("aisles", "price_fen"): st.integers(0, 10**8),
     ("aisles", "name"): _TRAPS,
+    ("aisles", "id"): st.none() | st.integers(1, 10**6).map("AI{}".format),
     ("goods", "archived"): st.just(False),
+    ("goods", "categories"): st.just(()),
+    ("goods", "pictures"): st.lists(st.sampled_from(["a.jpg", "图.png", "=1.png"]), max_size=2).map(tuple),
 }
 _FINISH: dict[str, Callable[[Any], Any]] = {}
 
@@ -153,6 +156,8 @@ def _fits(noun: Noun[Any], row: Any, rows: dict[tuple[str, ...], Any]) -> bool:
         return all((other.brand, other.sign_in_phone) != (row.brand, row.sign_in_phone) for other in others)
     if noun.name == "aisles":
         place = (row.brand, row.machine, row.board, row.motor)
+        if row.id is not None and any((other.brand, other.id) == (row.brand, row.id) for other in others):
+            return False
         return all((other.brand, other.machine, other.board, other.motor) != place for other in others)
     return True
 
