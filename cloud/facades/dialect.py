@@ -127,9 +127,9 @@ class Operation:
     """One row of a dialect.
 
     The shapes stand in the signature of `does` and nowhere else: `async def place(call: Call[Body, Query]) -> Told`.
-    `changes` names the action in the audit log; every operation that is not a GET has one. `keyed` operations demand an
-    `Idempotency-Key`. `transacted=False` is for operations that must not hold a transaction while they work: hashing a
-    password, streaming events. `limited` ones may answer that the caller has to wait.
+    `changes` names the action in the audit log; an operation without it only looks, and can write nothing. `keyed` ones
+    demand an `Idempotency-Key`. `transacted=False` is for operations that must not hold a transaction while they work:
+    hashing a password, streaming events. `limited` ones may answer that the caller has to wait.
     """
 
     method: Method

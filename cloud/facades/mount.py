@@ -286,7 +286,7 @@ async def _answer_subject(
             await work.span_tenants()
         return await inner(request)
 
-    if operation.transacted and operation.method != "GET":
+    if operation.transacted and operation.changes is not None:
         try:
             return await parts.database.transact(answer, tenant=tenant)
         except IntegrityError:

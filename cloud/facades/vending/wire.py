@@ -6,16 +6,24 @@ decimals, moments are Unix seconds, days are integers YYYYMMDD in the business's
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi.security import APIKeyCookie
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from cloud.errors import Kind
-from cloud.facades.dialect import HttpKind, Operation, Trouble
+from cloud.accounts.model import Reach, Unit
+from cloud.accounts.options import SHORTAGE_THRESHOLD, TIME_ZONE, option_of
+from cloud.accounts.units import unit_seen
+from cloud.calendar import Calendar
+from cloud.errors import FleetError, Kind
+from cloud.facades.dialect import Call, HttpKind, Lenient, Operation, Trouble
+from cloud.machines.model import Machine
+from cloud.machines.register import machine_within
+from cloud.paging import PAGE_MAX, WHOLE_MAX, Ask
 
 T = TypeVar("T")
 
@@ -39,6 +47,58 @@ CODES: dict[Kind | HttpKind, int] = {
     "internal": 500,
     "unavailable": 503,
 }
+
+
+Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,47}$")]
+Name = Annotated[str, Field(max_length=100)]
+Search = Annotated[str, Field(max_length=60)]
+# A day as YYYYMMDD; whether there is such a day is looked at later.
+Day = Annotated[int, Field(ge=0, le=99_999_999)]
+
+
+def _is_sent(value: Any) -> bool:
+    return value not in (0, "0", False, "false")
+
+
+# A switch that is thrown by being sent, whatever the value; 0 is not sent.
+Switch = Annotated[
+    bool, BeforeValidator(_is_sent), WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]})
+]
+
+# What a page has when nobody says, and at most: more is cut to it.
+PAGE_SIZE = 10
+PAGE_SIZE_MAX = 100
+
+
+class Asked(Lenient):
+    """Base of what is asked. A field that is empty was not sent: forms send the boxes that nobody filled in."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty_ones(cls, fields: Any) -> Any:
+        if not isinstance(fields, dict):
+            return fields
+        return {name: value for name, value in fields.items() if value is not None and value != ""}
+
+
+class PageAsked(Asked):
+    """Base of lists that can be asked for by pages."""
+
+    page_size: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    page_no: Annotated[int, Field(ge=1, le=PAGE_MAX)] | None = None
+
+    @property
+    def by_pages(self) -> bool:
+        """Whether the client knows pages."""
+        return self.page_size is not None or self.page_no is not None
+
+    def ask(self, sort: str | None = None) -> Ask:
+        """The page that is wanted."""
+        return Ask(self.page_no or 1, min(self.page_size or PAGE_SIZE, PAGE_SIZE_MAX), sort)
+
+    def ask_whole(self) -> Ask:
+        """The page that is wanted, or for a client that knows no pages as much as there is."""
+        return self.ask() if self.by_pages else Ask(1, WHOLE_MAX)
 
 
 class Told(BaseModel):
@@ -102,6 +162,57 @@ def yuan(fen: int) -> float:
     return int(amount) if amount == amount.to_integral_value() else float(amount)
 
 
-def seconds(ms: int | None) -> int | None:
+def per(fen: int, count: int) -> float:
+    """An amount shared among `count`, to the nearest fen; 0 for none."""
+    return yuan((2 * fen + count) // (2 * count)) if count else 0
+
+
+def percent(part: int, whole: int) -> float:
+    """`part` of `whole` in percent with two decimals; 0 where either is nothing."""
+    return per(part * 10_000, whole) if part > 0 and whole > 0 else 0
+
+
+def seconds(ms: int) -> int:
     """A moment in Unix seconds."""
-    return None if ms is None else ms // 1000
+    return ms // 1000
+
+
+def seconds_or_none(ms: int | None) -> int | None:
+    """A moment in Unix seconds, where there is one."""
+    return None if ms is None else seconds(ms)
+
+
+async def calendar_of(call: Call[Any, Any]) -> Calendar:
+    """The days in which the brand counts."""
+    return Calendar((await option_of(call.work, [call.tenant], TIME_ZONE))[call.tenant])
+
+
+async def shortage_of(call: Call[Any, Any]) -> int:
+    """With how many items the brand calls an aisle short."""
+    return int((await option_of(call.work, [call.tenant], SHORTAGE_THRESHOLD))[call.tenant])
+
+
+# --- whom and what the caller sees ---
+
+
+def reach(call: Call[Any, Any]) -> Reach:
+    """What the caller sees here: of his own tenant, also for the platform's people."""
+    return replace(call.subject.reach, tenant=call.tenant)
+
+
+async def shop_seen(call: Call[Any, Any], shop: str) -> Unit:
+    """The shop with this id; FleetError not_found for one out of reach, or a unit that is no shop."""
+    found = await unit_seen(call.work, reach(call), call.tenant, shop)
+    if found.kind != "shop":
+        raise FleetError("not_found", f"there is no shop {shop!r}", field="shop_id")
+    return found
+
+
+async def machine_seen(call: Call[Any, Any], machine: str) -> Machine:
+    """The machine with this id; FleetError not_found for one out of reach."""
+    return await machine_within(call.work, reach(call), call.tenant, machine)
+
+
+def person(call: Call[Any, Any], sent: str | None) -> str:
+    """Who did it: the name that the client sent, or that of the account."""
+    return sent or call.subject.name or call.subject.login

@@ -41,7 +41,8 @@ class _Goods(TableNoun[GoodsRow]):
         found = await super().present(run, brand, keys)
         of: defaultdict[str, list[str]] = defaultdict(list)
         query = select(goods_categories).where(goods_categories.c.tenant == brand).order_by(goods_categories.c.category)
-        for here in chosen([goods_categories.c.goods], keys):
+        wanted = None if keys is None else {key[0] for key in keys}
+        for here in chosen(run.work, goods_categories.c.goods, wanted):
             for row in await run.work.rows(query.where(here)):
                 of[row.goods].append(row.category)
         return [msgspec.structs.replace(row, categories=tuple(of[row.goods])) for row in found]
@@ -53,7 +54,7 @@ class _Goods(TableNoun[GoodsRow]):
     async def write(self, run: Run, brand: str, drafts: Sequence[Draft[GoodsRow]]) -> None:
         await super().write(run, brand, drafts)
         moved = [d.after for d in drafts if d.after.categories != (d.before.categories if d.before else ())]
-        await remove_rows(run.work, goods_categories, brand, "goods", [(row.goods,) for row in moved])
+        await remove_rows(run.work, goods_categories, brand, "goods", [row.goods for row in moved])
         into = [(row.goods, category) for row in moved for category in row.categories]
         rows = [{"tenant": brand, "goods": one, "category": category} for one, category in into]
         await run.work.insert(goods_categories, rows)

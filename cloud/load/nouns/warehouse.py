@@ -35,7 +35,8 @@ class _Warehouse(Noun[WarehouseRow]):
         columns = warehouse_balances.c
         query = select(columns.shop, columns.goods, columns.on_hand).where(columns.tenant == brand)
         found = []
-        for here in chosen([columns.shop, columns.goods], keys):
+        shops = None if keys is None else {shop for shop, _ in keys}
+        for here in chosen(run.work, columns.shop, shops):
             found += [WarehouseRow(brand=brand, **row._mapping) for row in await run.work.rows(query.where(here))]
         return found
 

@@ -10,7 +10,7 @@ from alembic import op
 from cloud.migrations.guards import append_only, tenant_only
 
 revision = "0006"
-down_revision = "0010"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,264 @@
+"""How machines stand for stock: which aisles are short, which are out, and what that makes of the machine.
+
+An aisle is *out* when it is for sale and nothing can be sold from it, and *short* when it holds no more than a limit
+(an aisle that is out is short as well). A machine is out when all its aisles are, or while somebody's word that it is
+waits for goods; it is short when any aisle is. What an aisle holds is what the machine reported, plus what it was asked
+to book and has not answered yet.
+
+These are questions over several nouns; nothing here writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Row, Select, Subquery, and_, case, exists, func, or_, select
+
+from cloud.accounts.model import Reach
+from cloud.accounts.reach import within
+from cloud.catalog.store import goods, pictures_of
+from cloud.database import Work
+from cloud.machines.store import aisles, commands, machines
+from cloud.paging import Ask, Page, page
+from cloud.stock.store import aisle_asks, stock_balances, warehouse_balances
+from cloud.tickets.create import OUT_OF_STOCK
+from cloud.tickets.model import Condition
+from cloud.tickets.store import tickets
+
+Standing = Literal["normal", "short", "out"]
+
+# The key of the open ticket by which somebody said that a machine has nothing left, after the machine's id.
+_NOTICE = Condition("", "", OUT_OF_STOCK, "machine").open_key
+
+
+@dataclass(frozen=True, slots=True)
+class AisleSeen:
+    """One aisle with what lies in it. `there` is what can be sold once the machine has done what it was asked.
+
+    `confirmed` is what the machine has reported. `in_warehouse` is of its goods in the warehouse of the shop.
+    """
+
+    machine: str
+    aisle: str
+    id: str
+    name: str
+    capacity: int
+    for_sale: bool
+    goods: str
+    goods_name: str
+    spec: str | None
+    pictures: tuple[str, ...]
+    there: int
+    confirmed: int
+    in_warehouse: int
+
+
+@dataclass(frozen=True, slots=True)
+class MachineStanding:
+    """One machine; `short` and `out` count aisles, `empty` are those that are out."""
+
+    machine: str
+    name: str
+    number: str
+    place: str
+    shop: str | None
+    standing: Standing
+    short: int
+    out: int
+    empty: tuple[AisleSeen, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandingFilter:
+    """Which machines; None does not restrict. `search` is found in name and number."""
+
+    shop: str | None = None
+    search: str | None = None
+    standings: Collection[Standing] | None = None
+
+
+async def list_standings(
+    work: Work, reach: Reach, tenant: str, wanted: StandingFilter, ask: Ask, *, shortage_at: int
+) -> Page[MachineStanding]:
+    """The machines in shops within reach, by id; sorted by -short or -out on wish."""
+    here = within(reach, tenant=machines.c.tenant, unit=machines.c.shop)
+    query = select(machines).where(machines.c.tenant == tenant, machines.c.shop.is_not(None), here)
+    if wanted.shop is not None:
+        query = query.where(machines.c.shop == wanted.shop)
+    if wanted.search is not None:
+        columns = (machines.c.name, machines.c.number)
+        query = query.where(or_(*(func.lower(c).contains(wanted.search.lower(), autoescape=True) for c in columns)))
+    sorts: dict[str, ColumnElement[Any]] = {}
+    if ask.sort is not None or wanted.standings is not None:
+        sums = _sums(tenant, shortage_at)
+        query = query.outerjoin(sums, sums.c.machine == machines.c.machine)
+        sorts = {name: func.coalesce(sums.c[name], 0) for name in ("short", "out")}
+        if wanted.standings is not None:
+            query = query.where(_standing(sums, tenant).in_(sorted(wanted.standings)))
+    found = await page(work, query, ask, sorts=sorts, ties=(machines.c.machine,), make=lambda row: row)
+    return Page(await _standings(work, tenant, found.items, shortage_at), found.total, found.page, found.page_size)
+
+
+async def standings_of(
+    work: Work, tenant: str, wanted: Collection[str], *, shortage_at: int
+) -> Mapping[str, MachineStanding]:
+    """How these machines stand."""
+    rows = await work.rows(select(machines).where(machines.c.tenant == tenant, machines.c.machine.in_(sorted(wanted))))
+    return {one.machine: one for one in await _standings(work, tenant, rows, shortage_at)}
+
+
+async def count_standings(work: Work, tenant: str, shop: str, *, shortage_at: int) -> dict[Standing, int]:
+    """How many machines of a shop are normal, short and out."""
+    sums = _sums(tenant, shortage_at, shop)
+    standing = _standing(sums, tenant).label("standing")
+    query = select(standing, func.count().label("machines")).select_from(machines)
+    query = query.outerjoin(sums, sums.c.machine == machines.c.machine)
+    rows = await work.rows(query.where(machines.c.tenant == tenant, machines.c.shop == shop).group_by(standing))
+    counted: dict[Standing, int] = {"normal": 0, "short": 0, "out": 0}
+    return counted | {row.standing: row.machines for row in rows}
+
+
+async def aisles_seen(work: Work, tenant: str, wanted: Collection[str]) -> list[AisleSeen]:
+    """Every aisle of these machines that their planograms list, by name and id."""
+    asked = _asked(tenant)
+    there = func.coalesce(stock_balances.c.on_hand - stock_balances.c.held, 0)
+    query = (
+        _aisles(
+            select(
+                aisles,
+                goods.c.name.label("goods_name"),
+                goods.c.spec,
+                goods.c.pictures,
+                there.label("confirmed"),
+                (there + func.coalesce(asked.c.quantity, 0)).label("there"),
+                func.coalesce(warehouse_balances.c.on_hand, 0).label("in_warehouse"),
+            ),
+            asked,
+        )
+        .join(machines, and_(machines.c.tenant == aisles.c.tenant, machines.c.machine == aisles.c.machine))
+        .outerjoin(goods, and_(goods.c.tenant == aisles.c.tenant, goods.c.goods == aisles.c.goods))
+        .outerjoin(
+            warehouse_balances,
+            and_(
+                warehouse_balances.c.tenant == aisles.c.tenant,
+                warehouse_balances.c.shop == machines.c.shop,
+                warehouse_balances.c.goods == aisles.c.goods,
+            ),
+        )
+        .where(aisles.c.tenant == tenant, aisles.c.listed, aisles.c.machine.in_(sorted(wanted)))
+    )
+    rows = await work.rows(query.order_by(aisles.c.machine, aisles.c.name, aisles.c.id))
+    return [_aisle_seen(row) for row in rows]
+
+
+def _aisle_seen(row: Row[Any]) -> AisleSeen:
+    return AisleSeen(
+        machine=row.machine,
+        aisle=row.aisle,
+        id=row.id,
+        name=row.name,
+        capacity=row.capacity,
+        for_sale=row.for_sale,
+        goods=row.goods,
+        goods_name=row.goods_name or row.goods,
+        spec=row.spec,
+        pictures=() if row.pictures is None else pictures_of(row.pictures),
+        there=max(row.there, 0),
+        confirmed=max(row.confirmed, 0),
+        in_warehouse=row.in_warehouse,
+    )
+
+
+async def _standings(work: Work, tenant: str, found: Sequence[Row[Any]], shortage_at: int) -> list[MachineStanding]:
+    """The rows of machines with what lies in their aisles: two statements for all of them."""
+    if not found:
+        return []
+    ids = [row.machine for row in found]
+    of: dict[str, list[AisleSeen]] = {machine: [] for machine in ids}
+    for aisle in await aisles_seen(work, tenant, ids):
+        if aisle.for_sale:
+            of[aisle.machine].append(aisle)
+    noticed = set(await _noticed(work, tenant, ids))
+    return [_judged(row, of[row.machine], row.machine in noticed, shortage_at) for row in found]
+
+
+def _judged(row: Row[Any], theirs: Sequence[AisleSeen], noticed: bool, shortage_at: int) -> MachineStanding:
+    """The same rule as `_standing`, for rows that are here."""
+    empty = tuple(aisle for aisle in theirs if aisle.there <= 0)
+    short = sum(aisle.there <= max(shortage_at, 0) for aisle in theirs)
+    standing: Standing = "short" if short else "normal"
+    if noticed or (theirs and len(empty) == len(theirs)):
+        standing = "out"
+    return MachineStanding(
+        row.machine, row.name, row.number or row.name, row.place, row.shop, standing, short, len(empty), empty
+    )
+
+
+async def _noticed(work: Work, tenant: str, wanted: Sequence[str]) -> list[str]:
+    here = and_(tickets.c.tenant == tenant, tickets.c.open_key.in_([one + _NOTICE for one in wanted]))
+    return [row.machine for row in await work.rows(select(tickets.c.machine).where(here))]
+
+
+# --- the same in the database, for lists that are sorted or cut by it ---
+
+
+def _asked(tenant: str) -> Subquery:
+    """Per aisle, what machines were asked to book and have not answered yet."""
+    waiting = and_(
+        commands.c.tenant == aisle_asks.c.tenant,
+        commands.c.command == aisle_asks.c.command,
+        commands.c.state == "waiting",
+    )
+    return (
+        select(aisle_asks.c.machine, aisle_asks.c.aisle, func.sum(aisle_asks.c.quantity).label("quantity"))
+        .join(commands, waiting)
+        .where(aisle_asks.c.tenant == tenant, commands.c.tenant == tenant)
+        .group_by(aisle_asks.c.machine, aisle_asks.c.aisle)
+        .subquery("asked")
+    )
+
+
+def _aisles(query: Select[Any], asked: Subquery) -> Select[Any]:
+    """Aisles with their balances and what was asked."""
+    return (
+        query.select_from(aisles)
+        .outerjoin(
+            stock_balances,
+            and_(
+                stock_balances.c.tenant == aisles.c.tenant,
+                stock_balances.c.machine == aisles.c.machine,
+                stock_balances.c.aisle == aisles.c.aisle,
+            ),
+        )
+        .outerjoin(asked, and_(asked.c.machine == aisles.c.machine, asked.c.aisle == aisles.c.aisle))
+    )
+
+
+def _sums(tenant: str, shortage_at: int, shop: str | None = None) -> Subquery:
+    """Per machine, how many aisles are for sale, short and out."""
+    asked = _asked(tenant)
+    there = func.coalesce(stock_balances.c.on_hand - stock_balances.c.held, 0) + func.coalesce(asked.c.quantity, 0)
+    query = _aisles(
+        select(
+            aisles.c.machine,
+            func.count().label("aisles"),
+            func.sum(case((there <= max(shortage_at, 0), 1), else_=0)).label("short"),
+            func.sum(case((there <= 0, 1), else_=0)).label("out"),
+        ),
+        asked,
+    ).where(aisles.c.tenant == tenant, aisles.c.for_sale)
+    if shop is not None:
+        in_shop = select(machines.c.machine).where(machines.c.tenant == tenant, machines.c.shop == shop)
+        query = query.where(aisles.c.machine.in_(in_shop))
+    return query.group_by(aisles.c.machine).subquery("sums")
+
+
+def _standing(sums: Subquery, tenant: str) -> ColumnElement[str]:
+    noticed = exists().where(tickets.c.tenant == tenant, tickets.c.open_key == machines.c.machine + _NOTICE)
+    return case(
+        (or_(and_(sums.c.aisles > 0, sums.c.aisles == sums.c.out), noticed), "out"),
+        (sums.c.short > 0, "short"),
+        else_="normal",
+    )
