@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from firmware_sim.demo.account import Account, draw_up, go_home, settled
+from firmware_sim.demo.clients import Clients
 from firmware_sim.demo.people import People, Tally
 from firmware_sim.demo.processes import Failed
 from firmware_sim.demo.screen import Screen
@@ -67,7 +68,8 @@ async def _demo(asked: argparse.Namespace, console: Console) -> Account:
         say(f"trading: {stage.api.url} (faults: {asked.faults}, seed: {asked.seed})")
         await stage.sim.faults(asked.faults)
         screen = Screen(stage, tally, f"seed {asked.seed}, faults {asked.faults}", console)
-        await _trade(stage, People(stage, asked.seed, tally), screen, stop, asked.seconds)
+        people, clients = People(stage, asked.seed, tally), Clients(stage, asked.seed, tally)
+        await _trade(stage, people, clients, screen, stop, asked.seconds)
         if asked.picture is not None:
             await screen.save(asked.picture)
         say("the doors are closed; settling what is on its way")
@@ -77,7 +79,9 @@ async def _demo(asked: argparse.Namespace, console: Console) -> Account:
         return await draw_up(stage, tally)
 
 
-async def _trade(stage: Stage, people: People, screen: Screen, stop: asyncio.Event, seconds: float | None) -> None:
+async def _trade(
+    stage: Stage, people: People, clients: Clients, screen: Screen, stop: asyncio.Event, seconds: float | None
+) -> None:
     """Trade until the time is over, somebody presses Ctrl-C, or a process dies."""
 
     async def look_at_children() -> None:
@@ -88,6 +92,7 @@ async def _trade(stage: Stage, people: People, screen: Screen, stop: asyncio.Eve
 
     working = [
         asyncio.create_task(people.trade(), name="people"),
+        asyncio.create_task(clients.work(), name="clients"),
         asyncio.create_task(screen.run(), name="screen"),
         asyncio.create_task(look_at_children(), name="children"),
     ]

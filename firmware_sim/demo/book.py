@@ -2,34 +2,84 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import secrets
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from firmware_sim.demo.cast import GOODS, MEMBERS, TOP_UP_FEN, Cast, Machine
+from firmware_sim.demo.cast import GOODS, MEMBERS, TOP_UP_FEN, Cast, Goods, Machine
 
 # The tenant of the first administrator, who runs the demo.
 BRAND: Final = "main"
 
-# Below the brand: who is responsible where. Nobody of them signs in: the people of the demo use the app and the panels.
+# Below the brand: who is responsible where.
+SHOP: Final = "SH1"
 UNITS: Final[list[dict[str, Any]]] = [
     {"unit": "AG1", "kind": "agent", "name": "华南代理"},
     {"unit": "DL1", "kind": "dealer", "name": "珠江经销", "parent": "AG1"},
     {"unit": "SH1", "kind": "shop", "name": "校园一店", "parent": "DL1", "address": "大学路 1 号", "contact": "小满"},
 ]
 COMMUNITY: Final = {"community": "00001", "name": "云岭花园", "address": "大学路 2 号", "manager": "云岭物业"}
+# What the water platform sells.
+PRODUCT: Final = "YLBL0000000000000A01"
+
+# The first of the goods are drinks.
+DRINKS: Final = 7
+PURIFIER: Final = {
+    "product": PRODUCT,
+    "name": "云岭厨下净水机",
+    "price_fen": 198_000,
+    "list_price_fen": 268_000,
+    "commission": {"enabled": True, "levels": [1_000, 500, 200]},
+}
 SUPPLIER: Final = {"supplier": "SP1", "name": "清泉饮品", "contact": "立秋", "mobile": "13900003001"}
 
 
-def write_book(path: Path, cast: Cast) -> None:
+# What lies in the shop's warehouse of each kind of goods.
+WAREHOUSE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who signs in with an old program; the password is drawn anew for every run. Without a role: a member."""
+
+    login: str
+    name: str
+    phone: str
+    role: str | None = None
+    unit: str | None = None
+    password: str = field(default_factory=lambda: secrets.token_urlsafe(15), repr=False)
+
+    @property
+    def sent(self) -> str:
+        """What old programs send of the password."""
+        return hashlib.md5(self.password.encode(), usedforsecurity=False).hexdigest()
+
+
+def old_programs() -> dict[str, Person]:
+    """Who uses the official account, the water platform's back office, and its app."""
+    return {
+        "restocker": Person("lixia", "立夏", "13900002001", "operator", SHOP),
+        "office": Person("guyu", "谷雨", "13900002002", "owner"),
+        "customer": Person(MEMBERS[0], MEMBERS[0].title(), "13900002003"),
+    }
+
+
+def write_book(path: Path, cast: Cast, people: dict[str, Person]) -> None:
     """Write everything that must be there before a machine says hello."""
     book = {
         "brands": [{"brand": BRAND, "name": "云岭便利", "code": "YLBL"}],
         "units": UNITS,
-        "goods": [{"goods": one.goods, "name": one.name, "price_fen": one.price_fen} for one in GOODS],
+        "accounts": [_account(person) for person in people.values() if person.role is not None],
+        "categories": [{"category": "VGC1", "name": "饮料"}, {"category": "VGC2", "name": "零食百货"}],
+        "goods": [_goods(number, one) for number, one in enumerate(GOODS)],
+        "warehouse": [{"shop": SHOP, "goods": one.goods, "on_hand": WAREHOUSE} for one in GOODS],
+        "products": [PURIFIER],
         "machines": [_machine(machine) for machine in cast.everybody],
         "aisles": [{"machine": one.machine, **aisle} for one in cast.machines for aisle in one.aisles()],
-        "members": [{"member": one, "name": one.title(), "opening_fen": TOP_UP_FEN} for one in MEMBERS],
+        "members": [_member(one, people["customer"]) for one in MEMBERS],
         "suppliers": [SUPPLIER],
         "supplied_goods": [{"supplier": "SP1", "goods": GOODS[0].goods, "spec": "24 x 550 ml", "price_fen": 90}],
         "communities": [COMMUNITY],
@@ -37,8 +87,26 @@ def write_book(path: Path, cast: Cast) -> None:
     path.write_text(json.dumps(book, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
+def _account(person: Person) -> dict[str, Any]:
+    row = {"login": person.login, "name": person.name, "role": person.role, "unit": person.unit}
+    return row | {"phone": person.phone, "password_md5": person.sent}
+
+
+def _goods(number: int, goods: Goods) -> dict[str, Any]:
+    row = {"goods": goods.goods, "name": goods.name, "price_fen": goods.price_fen, "barcode": f"69000000{number:05d}"}
+    return row | {"categories": ["VGC1" if number < DRINKS else "VGC2"]}
+
+
+def _member(member: str, customer: Person) -> dict[str, Any]:
+    row: dict[str, Any] = {"member": member, "name": member.title(), "opening_fen": TOP_UP_FEN}
+    if member == customer.login:
+        row |= {"sign_in_phone": customer.phone, "password_md5": customer.sent}
+    return row
+
+
 def _machine(machine: Any) -> dict[str, Any]:
-    row = {"machine": machine.machine, "name": machine.name, "place": machine.place, "shop": "SH1"}
+    row = {"machine": machine.machine, "name": machine.name, "place": machine.place, "shop": SHOP}
+    row |= {"number": machine.machine[-4:], "keeper": "小满", "keeper_phone": "13900002009"}
     if isinstance(machine, Machine):
         return row | {"temperature_low_tenths_c": 10, "temperature_high_tenths_c": 150}
     return row | {"purifier": machine.config()}

@@ -27,12 +27,18 @@ class Machine:
     celsius: int
     program: tuple[str, ...] = ("-m", "edge_agent")
 
+    @property
+    def number(self) -> int:
+        """The digits of its id."""
+        return int(self.machine.rpartition("-")[2])
+
     def aisles(self) -> list[dict[str, Any]]:
         """Its planogram. Two neighbouring aisles hold the same goods, so that one can stand in for the other."""
         slots = [(board, motor) for board, motors in self.boards.items() for motor in range(motors)]
         return [
             {
                 "aisle": f"{board}-{motor:02d}",
+                "id": f"AI{self.number * 1_000 + number + 1}",
                 "board": board,
                 "motor": motor,
                 "goods": GOODS[number // 2 % len(GOODS)].goods,

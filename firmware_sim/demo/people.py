@@ -40,6 +40,8 @@ class Tally:
     pours_placed: int = 0
     reviews_decided: int = 0
     news: list[str] = field(default_factory=list)
+    # What the first page of each old program shows, by its name.
+    boards: dict[str, str] = field(default_factory=dict)
 
     def tell(self, line: str) -> None:
         """Keep a line for the screen."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from firmware_sim.control import Control
-from firmware_sim.demo.book import write_book
+from firmware_sim.demo.book import Person, old_programs, write_book
 from firmware_sim.demo.broker import Broker, free_port, run_broker
 from firmware_sim.demo.cast import LOADED, OPENING, WHOLE_CAST, Cast, Machine, Purifier
 from firmware_sim.demo.plumbing import scenario_tables, settings_tables
@@ -42,6 +42,7 @@ class Stage:
     panels: dict[str, Panel]
     folder: Path
     sign_in: dict[str, str]
+    people: dict[str, Person]
 
     @property
     def children(self) -> tuple[Child, ...]:
@@ -60,7 +61,8 @@ async def set_stage(
         say("starting the broker")
         running = await stack.enter_async_context(run_broker(folder, broker))
         say(f"starting the cloud (broker: {running.name}): goods, planograms, wallets come from book.json")
-        write_book(folder / "book.json", cast)
+        people = old_programs()
+        write_book(folder / "book.json", cast, people)
         options = ("--load", str(folder / "book.json"), *running.cloud_options, *cast.cloud)
         cloud, api, sign_in = await _cloud(stack, folder, options, port)
         say("starting the simulated machines")
@@ -78,6 +80,7 @@ async def set_stage(
             panels={},
             folder=folder,
             sign_in=sign_in,
+            people=people,
         )
         for machine in cast.everybody:
             say(f"claiming {machine.machine} and starting its agent")
