@@ -41,7 +41,9 @@ class Account:
 
     async def sign_in(self) -> dict[str, Any]:
         """Sign in; the session is a cookie, as a browser keeps it."""
-        return await self.ask("login_save", "login_mp", phone=self._person.phone, password_md5=md5(self._person.password))
+        return await self.ask(
+            "login_save", "login_mp", phone=self._person.phone, password_md5=md5(self._person.password)
+        )
 
     async def ask(self, file: str, flag: str, **fields: Any) -> dict[str, Any]:
         """One operation; `Refused` when `ret` is not 0."""

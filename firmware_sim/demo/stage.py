@@ -17,7 +17,7 @@ from typing import Any
 from firmware_sim.control import Control
 from firmware_sim.demo.book import Person, old_programs, write_book
 from firmware_sim.demo.broker import Broker, free_port, run_broker
-from firmware_sim.demo.cast import LOADED, OPENING, WHOLE_CAST, Cast, Machine, Purifier
+from firmware_sim.demo.cast import CAPACITY, LOADED, OPENING, WHOLE_CAST, Cast, Machine, Purifier
 from firmware_sim.demo.plumbing import scenario_tables, settings_tables
 from firmware_sim.demo.processes import START_WAIT_S, Child, Failed, child, python, until
 from firmware_sim.demo.wire import Api, Panel, Refused
@@ -135,7 +135,7 @@ def _simulator(folder: Path, cast: Cast, seed: int, speed: float) -> list[str]:
         ]
         for address, motors in machine.boards.items():
             parts += ["[[machine.board]]", f"address = {address}", f"motors = {motors}"]
-            parts += [f"stock = {OPENING}", f"capacity = {OPENING + LOADED}"]
+            parts += [f"stock = {OPENING}", f"capacity = {CAPACITY}"]
     for purifier in cast.purifiers:
         for name, values in scenario_tables(purifier):
             parts += _table(name, values)
