@@ -16,6 +16,7 @@ from cloud.facades.dialect import Call, Nothing, Operation
 from cloud.facades.fields import FROM_TEXT
 from cloud.facades.vending.wire import Asked, Id, Name, Search, Switch, Told, machine_seen, person, shop_seen
 from cloud.machines.aisles import aisle_of_id
+from cloud.machines.model import Aisle
 from cloud.stock.browse import warehouse_of
 from cloud.stock.rearrange import rearrange
 from cloud.stock.restock import ROWS_MAX, Filled, restock
@@ -126,8 +127,7 @@ async def save_aisle(call: Call[AisleAsk, Nothing]) -> None:
     the warehouse of its shop, and goods that go in come from there.
     """
     body = call.body
-    aisle = await aisle_of_id(call.work, call.tenant, body.aisle_id)
-    await machine_seen(call, aisle.machine)
+    aisle = await _aisle_seen(call)
     await rearrange(
         call.work,
         call.parts.credentials,
@@ -139,6 +139,17 @@ async def save_aisle(call: Call[AisleAsk, Nothing]) -> None:
         user=call.subject.user,
         person=person(call, body.use_name),
     )
+
+
+async def _aisle_seen(call: Call[AisleAsk, Nothing]) -> Aisle:
+    """The aisle that is meant; out of reach it does not exist, and nothing tells in which machine it is."""
+    which = call.body.aisle_id
+    aisle = await aisle_of_id(call.work, call.tenant, which)
+    try:
+        await machine_seen(call, aisle.machine)
+    except FleetError as error:
+        raise FleetError("not_found", f"there is no aisle {which!r}", field="aisle_id") from error
+    return aisle
 
 
 class FilledAsk(Asked):
