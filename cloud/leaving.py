@@ -5,7 +5,8 @@ from __future__ import annotations
 from cloud.accounts.brand_profile import brand_of, close_brand
 from cloud.database import Work
 from cloud.errors import FleetError
-from cloud.machines.profile import device_of, retire, retire_all
+from cloud.machines.credentials import Credentials
+from cloud.machines.profile import device_of, reset_device, retire, retire_all
 from cloud.members.audit import held_fen
 from cloud.members.devices import unbind
 from cloud.members.leave import leave
@@ -36,6 +37,22 @@ async def device_retires(work: Work, tenant: str, machine: str) -> None:
 
     Only the machine knows how an order ends, and nothing it says counts afterwards.
     """
+    await _check_idle(work, tenant, machine)
+    await unbind(work, tenant, machine)
+    await retire(work, tenant, machine)
+
+
+async def device_is_cleared(work: Work, credentials: Credentials, tenant: str, machine: str, made_by: str) -> None:
+    """Set a machine back to how it left the factory, nobody's; FleetError as in `device_retires`.
+
+    An order that is underway would lose the aisle or the outlet that it was placed for.
+    """
+    await _check_idle(work, tenant, machine)
+    await unbind(work, tenant, machine)
+    await reset_device(work, credentials, tenant, machine, made_by)
+
+
+async def _check_idle(work: Work, tenant: str, machine: str) -> None:
     await device_of(work, tenant, machine, lock=True)
     underway = {
         "orders": await open_orders(work, tenant, machine=machine),
@@ -43,8 +60,6 @@ async def device_retires(work: Work, tenant: str, machine: str) -> None:
         "rentals": await held_rentals(work, tenant, machine=machine),
     }
     _check_nothing_open(f"device {machine!r}", underway)
-    await unbind(work, tenant, machine)
-    await retire(work, tenant, machine)
 
 
 async def brand_closes(work: Work, tenant: str) -> None:

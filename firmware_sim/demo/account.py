@@ -93,6 +93,9 @@ class Account:
     ledger_drift_fen: int
     machines: tuple[MachineAccount, ...]
     pours: int = 0
+    # What was done with old programs.
+    restocks: int = 0
+    purchases: int = 0
     purifiers: tuple[WaterAccount, ...] = ()
 
     @property
@@ -135,7 +138,7 @@ class Account:
         ]
         names = (
             *("orders_placed", "button_sales", "delivered", "refunded", "review", "unsettled", "quarantined"),
-            *("pours", "litres"),
+            *("pours", "litres", "restocks", "purchases"),
             *("money_in_escrow_fen", "ledger_drift_fen", "stock_drift", "double_deliveries", "water_drift_ml"),
         )
         return rows + [f"{name}={getattr(self, name)}" for name in names] + [f"balances={str(self.balances).lower()}"]
@@ -209,6 +212,8 @@ async def draw_up(stage: Stage, tally: Tally) -> Account:
         ledger_drift_fen=(await api.get("/ledger/drift"))["drift_fen"],
         machines=tuple(machines),
         pours=await api.count("/pours", state="poured"),
+        restocks=tally.restocks,
+        purchases=tally.purchases,
         purifiers=tuple(await _water_accounts(stage)),
     )
 

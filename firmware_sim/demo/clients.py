@@ -134,9 +134,10 @@ class Clients:
                 # The cloud has taken the record and the agent books it; the item itself is laid into the spiral.
                 where, board, motor = self._motors[one["aisle_id"]]
                 await self._stage.sim.load(where, board, motor, one["goods_num"])
-            self._tally.tell(f"公众号: {len(carried)} items put into {machine}")
+            self._tally.restocks += 1
+            self._tally.tell(f"official account: {len(carried)} items put into {machine}")
         board = await account.ask("vendor_board", "get_today_data", shop_id=SHOP, time_cut=2)
-        self._tally.boards["公众号"] = f"{board['data']['num']} orders, {board['data']['money']} yuan today"
+        self._tally.boards["official account"] = f"{board['data']['num']} orders, {board['data']['money']} yuan today"
 
     async def _mend(self, account: Account) -> None:
         """Give new faults to somebody, and say what became of those that were given."""
@@ -145,7 +146,7 @@ class Clients:
             people = (await account.ask("vendor_get", "get_vendor_person", shop_id=SHOP))["person_list"]
             given = {"fault_id": fault["fault_id"], "deal_name": people[0]["vendor_person"]}
             await account.ask("fault_save", "is_send_fault", **given, name=people[0]["person_phone"])
-            self._tally.tell(f"公众号: fault {fault['fault_id']} given to {given['deal_name']}")
+            self._tally.tell(f"official account: fault {fault['fault_id']} given to {given['deal_name']}")
 
     async def _purchase(self, app: Platform, office: Platform) -> None:
         """A customer buys a purifier for the kitchen; it is paid, sent and received."""
@@ -157,6 +158,7 @@ class Clients:
         sent = {"company": "云岭快递", "tracking_num": order[-12:], "delivery_clerk": "谷雨"}
         await office.ask("POST", f"/orders/{order}/delivery", **sent)
         await app.ask("POST", f"/orders/{order}/status/confirm")
+        self._tally.purchases += 1
         self._tally.tell(f"water platform: order {order[-6:]} paid, sent and received")
         listed = await office.ask("GET", "/orders")
         self._tally.boards["water platform"] = f"{listed['total']} orders"

@@ -39,6 +39,8 @@ class Tally:
     presses_unanswered: int = 0
     pours_placed: int = 0
     reviews_decided: int = 0
+    restocks: int = 0
+    purchases: int = 0
     news: list[str] = field(default_factory=list)
     # What the first page of each old program shows, by its name.
     boards: dict[str, str] = field(default_factory=dict)

@@ -53,6 +53,8 @@ WORDS: Final[dict[str, str]] = {
     "shrinkage": "损耗",
     "faults": "故障",
     "news": "动态",
+    "official account": "公众号",
+    "water platform": "物联网平台",
     "none": "无",
     "addresses": "地址",
     "delivered": "已出货",
@@ -225,7 +227,9 @@ class Screen:
         return Box(Text("\n".join(lines) or self._("none"), style="red" if lines else ""), title=self._("faults"))
 
     def _news(self) -> Box:
-        return Box("\n".join(self._tally.news[-NEWS_SHOWN:]), title=self._("news"))
+        """What the old programs show on their first pages, and the last things that happened."""
+        boards = [f"{self._(name)}: {text}" for name, text in self._tally.boards.items()]
+        return Box("\n".join([*boards, *self._tally.news[-NEWS_SHOWN:]]), title=self._("news"))
 
     def _addresses(self, password: str) -> Box:
         url, person = self._stage.api.url, self._stage.sign_in

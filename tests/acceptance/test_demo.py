@@ -25,6 +25,8 @@ KEYS = {
     "double_deliveries",
     "pours",
     "litres",
+    "restocks",
+    "purchases",
     "water_drift_ml",
     "balances",
 }
@@ -50,6 +52,8 @@ def test_a_short_demo_ends_by_itself_and_balances(tmp_path: Path, faults: str, s
     assert account["balances"] == "true"
     assert int(account["delivered"]) > 0
     assert float(account["litres"]) > 0
+    assert int(account["restocks"]) > 0
+    assert int(account["purchases"]) > 0
     wrong = [account[key] for key in ("ledger_drift_fen", "stock_drift", "double_deliveries", "unsettled")]
     assert [*wrong, account["water_drift_ml"]] == ["0"] * 5
 

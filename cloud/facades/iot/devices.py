@@ -27,7 +27,7 @@ from cloud.facades.iot.devices_shapes import (
     state_of,
 )
 from cloud.facades.iot.wire import BRANDS, CUSTOMERS, OFFICES, PLATFORM, allow, moment_ms, same_id
-from cloud.leaving import device_retires
+from cloud.leaving import device_is_cleared, device_retires
 from cloud.machines.profile import (
     DeviceChange,
     ServiceChange,
@@ -35,7 +35,6 @@ from cloud.machines.profile import (
     change_service,
     device_of,
     register_devices,
-    reset_device,
 )
 from cloud.members import devices as homes
 from cloud.products.model import UNSPECIFIED
@@ -141,8 +140,7 @@ async def clear_device(call: Call[Nothing, Nothing]) -> None:
     Its registration, how it was made and everything that was booked stay. 400 while something is underway at it.
     """
     machine = (await _seen(call)).machine
-    await homes.unbind(call.work, machine.tenant, machine.machine)
-    await reset_device(call.work, call.parts.credentials, machine.tenant, machine.machine, call.subject.user)
+    await device_is_cleared(call.work, call.parts.credentials, machine.tenant, machine.machine, call.subject.user)
 
 
 async def unbind_device(call: Call[Nothing, Nothing]) -> None:

@@ -213,6 +213,7 @@ async def test_a_device_is_taken_out_of_service_for_good_when_nothing_is_underwa
         await place_pour(work, wanted)
     await iot.refused(403, "owner-acme", "DELETE", "/devices/P1")
     assert "1 pours" in await iot.refused(400, "admin", "DELETE", "/devices/P1")
+    assert "1 pours" in await iot.refused(400, "admin", "DELETE", "/devices/P1/infos")
 
     await register(iot, "D1")
     await iot.told("anna", "POST", "/devices/D1/bind", {})
