@@ -19,7 +19,7 @@ from edge_agent.vend import aisles
 from edge_agent.vend.claim import WAIT_MS, Claims, bury
 from edge_agent.vend.recovery import recover
 from edge_agent.vend.session import VendEnd, Vending
-from edge_agent.watch import MachineWatch
+from edge_agent.watch import HELD_BACK, MachineWatch
 from shared.clock import Clock
 from shared.ids import AisleId, GoodsId, OrderId, check_id
 from shared.messages import AisleConfig, MachineConfig, Means, Offer
@@ -216,7 +216,12 @@ class Operations:
         await self._ledger.write(lambda conn: locks.set_lock(conn, found.aisle, locked, reason, self._clock))
 
     async def clear_fault(self, code: str, scope: str, person: str) -> None:
-        """A person has looked at a fault and says that it is over; one that still holds comes back by itself."""
+        """A person has looked at a fault and says that it is over; one that still holds comes back by itself.
+
+        What holds the whole machine back is not his to lift: it would not come back by itself. `Refused("held_back")`.
+        """
+        if code in HELD_BACK:
+            raise Refused("held_back", f"{code}: nobody clears this at the machine: ask the operator")
         await self._ledger.write(lambda conn: locks.clear_fault(conn, code, scope, f"cleared by {person}", self._clock))
 
     async def confirm_ledger(self, person: str) -> None:

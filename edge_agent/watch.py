@@ -43,6 +43,7 @@ DISK_EVERY_MS: Final = 10_000
 
 STOPPED = "stopped"  # the fault that holds while the operator has stopped the machine
 OLD_COPY = "watermark_ahead"  # the cloud has facts that this ledger never numbered: it is an old copy of itself
+HELD_BACK = (STOPPED, OLD_COPY)
 SILENT = "board_silent"
 WRONG_BOARD = "board_wrong"
 SENSOR_BLOCKED = "sensor_blocked"
@@ -228,6 +229,6 @@ class MachineWatch:
 
 def _held_back(conn: sqlite3.Connection) -> tuple[str | None, str | None]:
     """Why the machine was stopped, and why its former ledger was set aside; None for each that is not so."""
-    stops = [fault for fault in locks.active_faults(conn) if fault.code in (STOPPED, OLD_COPY)]
+    stops = [fault for fault in locks.active_faults(conn) if fault.code in HELD_BACK]
     stream = outbox.identity(conn)
     return (stops[0].detail if stops else None), (stream.damage if stream else None)

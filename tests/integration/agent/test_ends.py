@@ -141,6 +141,15 @@ async def test_a_blind_sensor_costs_two_reviews_and_then_the_board(tmp_path: Pat
         await machine.account_balances(in_review=2)
 
 
+@pytest.mark.parametrize("code", ["stopped", "watermark_ahead"])
+async def test_nobody_at_the_machine_clears_what_holds_the_whole_machine_back(tmp_path: Path, code: str) -> None:
+    async with rig(tmp_path) as machine, machine.running():
+        await machine.until_selling()
+        with pytest.raises(Refused) as refused:
+            await machine.panel.ask("clear", code=code, scope="machine")
+        assert refused.value.reason == "held_back"
+
+
 async def test_a_blocked_sensor_is_refused_before_anything_moves(tmp_path: Path) -> None:
     async with rig(tmp_path) as machine, machine.running():
         await machine.until_selling()
