@@ -231,7 +231,8 @@ class Adh815Board:
         identity = self._ask_again(line, adh815.Identify(self._address), adh815.Identity, not_after)
         if not identity.name.startswith(self._expect):
             expected = (
-                f"a name that begins with {self._expect!r} (is this the right port? check url and expect of the bus)"
+                f"a name that begins with {self._expect!r}, not {identity.name!r}"
+                " (is this the right port? check url and expect of the bus)"
             )
             raise BoardMisbehaved(self._name, "ID", expected, identity.to_bytes(self._dialect))
         return identity.name

@@ -263,6 +263,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "read: journalctl -u aisleflow-agent -n 50": "请看：journalctl -u aisleflow-agent -n 50",
     "join the group of the socket, or use sudo": "请加入套接字所属的组，或使用 sudo",
     "the guide has a page for each reason: docs/technician": "手册对每种原因都有一页：docs/technician",
+    "the guide has a page for each fault: docs/technician": "手册对每种故障都有一页：docs/technician",
     "slaves that answer": "应答的从机数",
     "the machine sells on without the cloud; look at broker and network below": (
         "机器可离线继续销售；请看下面的消息服务器与网络"
@@ -425,6 +426,7 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "secret": ("machine secret", "机器密钥"),
     "agent": ("agent", "代理程序"),
     "sale": ("sale", "销售"),
+    "fault": ("fault", "故障"),
     "port": ("port", "端口"),
     "wiring": ("line", "接线"),
     "cloud": ("cloud", "云端"),
@@ -498,6 +500,12 @@ PATTERNS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
             r"\1：仅剩 \2 字节，须保留 \3：请释放空间",
         ),
         ("no configuration yet", "尚无配置"),
+        # Before "stopped: ...", which would swallow it.
+        ("(.*): nobody clears this at the machine: ask the operator", r"\1：现场不能解除，请询问运营人员"),
+        (
+            r"(.*): answer to ID: expected a name that begins with '(.*)', not '(.*)' \(.*",
+            r"\1：型号应以 '\2' 开头，读到 '\3'（端口对吗？请核对总线的 url 与 expect）",
+        ),
         ("stopped: (.*)", r"已停机：\1"),
         ("the door is open", "门开着"),
         ("temperature: cold", "温度过低"),

@@ -72,6 +72,7 @@ async def examine(desk: Desk) -> list[Finding]:
     if seen.settings is not None:
         _ports(seen, seen.settings)
     if status is not None:
+        await _faults(seen)
         await _lines(seen)
         _cloud(seen, status)
     _clock(seen)
@@ -132,6 +133,14 @@ async def _agent(seen: Examination) -> Mapping[str, Any] | None:
         fix = say("the guide has a page for each reason: docs/technician")
         seen.note("sale", "bad", say.sentence(status["reason"]), fix)
     return status
+
+
+async def _faults(seen: Examination) -> None:
+    """A machine sells on beside most faults, so the sale alone does not tell of them."""
+    say = seen.desk.say
+    for fault in await seen.desk.ask("faults"):
+        detail = f"{say.word(fault['code'])}, {fault['scope']}: {say.sentence(fault.get('detail', ''))}"
+        seen.note("fault", "bad", detail, say("the guide has a page for each fault: docs/technician"))
 
 
 def _ports(seen: Examination, settings: Settings) -> None:

@@ -210,10 +210,15 @@ def water(answer: Answer, say: Speech) -> RenderableType:
     grid.add_row(say("Display"), answer["display"][say.language])
     if (plan := answer["plan"]) is not None:
         left = [] if plan["left_ml"] is None else [f"{plan['left_ml'] / 1000:.1f} L"]
-        left += [] if plan["left_ms"] is None else [f"{plan['left_ms'] // DAY_MS} {say('days')}"]
+        left += [] if plan["left_ms"] is None else [f"{days_left(plan['left_ms'])} {say('days')}"]
         grid.add_row(say("Plan"), f"{plan['plan']} ({say.word(plan['mode'], 'plan')}) {', '.join(left)}")
     grid.add_row(say("Meter factor"), f"{answer['pulses_per_litre_milli'] / 1000:.3f} / L")
     return Group(grid, _filters(answer["filters"], say)) if answer["filters"] else grid
+
+
+def days_left(left_ms: int) -> int:
+    """As the display counts: the day that runs is one; none after the end."""
+    return 0 if left_ms <= 0 else left_ms // DAY_MS + 1
 
 
 def _filters(filters: Sequence[Answer], say: Speech) -> RenderableType:

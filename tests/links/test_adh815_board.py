@@ -322,7 +322,7 @@ async def test_a_dialect_without_known_detection_refuses_it() -> None:
 async def test_another_board_on_the_port_is_named_and_never_started() -> None:
     rig = Rig()
     board = rig.board(expect="ADH816")
-    with pytest.raises(BoardMisbehaved, match=r"begins with 'ADH816'.*url and expect"):
+    with pytest.raises(BoardMisbehaved, match=r"begins with 'ADH816', not 'ADH815.*url and expect"):
         await board.identify()
     with pytest.raises(Withheld) as withheld:
         await board.start(3, not_after_mono_ms=rig.soon())

@@ -85,6 +85,7 @@ async def test_stock_locks_and_faults(tmp_path: Path) -> None:
 
         await machine.until(silent, "the board falls silent")
         assert "board silent" in (await aislectl(tmp_path, "faults")).out
+        assert (await findings(tmp_path))["fault"] == "bad"
         refused = await aislectl(tmp_path, "clear", "no_such")
         assert (refused.code, refused.out) == (1, "")
         assert "no such fault" in refused.err

@@ -166,3 +166,16 @@ def test_the_locale_chooses(environment: dict[str, str], language: str) -> None:
 def test_a_word_of_newer_software_stays_as_it_is() -> None:
     assert Speech("zh").word("unheard_of") == "unheard_of"
     assert Speech("zh").sentence("something new") == "something new"
+
+
+def test_what_a_person_may_not_clear_and_a_wrong_board_are_told_in_chinese() -> None:
+    say = Speech("zh").sentence
+    refused = "stopped: nobody clears this at the machine: ask the operator"
+    assert say(refused) == "stopped：现场不能解除，请询问运营人员"
+    wrong = "board 1 on tty: answer to ID: expected a name that begins with 'ADH999', not 'ADH815' (is this), got 00"
+    assert say(wrong).startswith("board 1 on tty：型号应以 'ADH999' 开头，读到 'ADH815'")
+
+
+@pytest.mark.parametrize(("left_ms", "days"), [(-1, 0), (0, 0), (1, 1), (screens.DAY_MS - 1, 1), (screens.DAY_MS, 2)])
+def test_days_are_counted_as_the_display_counts_them(left_ms: int, days: int) -> None:
+    assert screens.days_left(left_ms) == days
