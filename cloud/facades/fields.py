@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from math import isfinite
 from typing import Any
 
 from pydantic import BeforeValidator
@@ -35,7 +36,7 @@ async def decoded(request: Request) -> dict[str, Any]:
     if media_type not in ("application/json", "text/plain", ""):
         raise HTTPException(415, f"Content-Type: {media_type[:60]!r} is neither JSON nor a form")
     try:
-        fields = json.loads(body, parse_constant=_no_constant)
+        fields = json.loads(body, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise HTTPException(400, f"the body is not JSON: {str(error)[:100]}") from error
     if not isinstance(fields, dict):
@@ -45,6 +46,14 @@ async def decoded(request: Request) -> dict[str, Any]:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(number: str) -> float:
+    """A float of JSON; 1e999 is one too, and no number that anybody can reckon with."""
+    value = float(number)
+    if not isfinite(value):
+        raise ValueError(f"{number[:40]} is too large a number")
+    return value
 
 
 async def _form(request: Request) -> dict[str, Any]:
@@ -95,7 +104,7 @@ def _from_text(value: Any) -> Any:
     if not value.strip():
         return None
     try:
-        return json.loads(value, parse_constant=_no_constant)
+        return json.loads(value, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError):
         return value
 
