@@ -62,9 +62,22 @@ async def build(connection: asyncpg.Connection, size: Size, now_ms: int) -> Esta
         await connection.execute(_insert(tables[table], count, columns))
 
     await _people(connection, tables["tokens"], tokens, fill, now_ms)
-    await fill("goods", 500, goods="'VG' || n", name="'Goods ' || n", price_fen=str(PRICE_FEN), created_ms=str(now_ms))
     await fill(
-        "members", size.members, member="'CU' || n", name="'Member ' || n", phone="'139' || lpad(n::text, 8, '0')"
+        "goods",
+        500,
+        goods="'VG' || n",
+        name="'Goods ' || n",
+        price_fen=str(PRICE_FEN),
+        created_ms=str(now_ms),
+        pictures="'[]'",
+    )
+    await fill(
+        "members",
+        size.members,
+        member="'CU' || n",
+        name="'Member ' || n",
+        phone="'139' || lpad(n::text, 8, '0')",
+        state="'active'",
     )
     await _machines(fill, size, now_ms)
     await _sales(fill, size, now_ms)
@@ -77,6 +90,7 @@ async def _people(
 ) -> None:
     await fill("tenants", 1, name="'Estate'", created_ms=str(now_ms))
     await fill("audit_heads", 1)
+    await fill("brand_profiles", 1, options="'{}'")
     await fill("brand_codes", 1, code=f"'{CODE}'")
     # The native lists of the platform itself are for its own people; the brand's owner asks the dialects.
     role = "CASE n WHEN 0 THEN 'platform' ELSE 'owner' END"
@@ -107,6 +121,15 @@ async def _machines(fill: Fill, size: Size, now_ms: int) -> None:
     await fill("machine_configs", size.machines, **machine, **written, made_ms=str(now_ms))
     of_aisle = {"machine": f"'VI' || (n / {AISLES})", "aisle": f"'a' || (n % {AISLES})"}
     goods = f"'VG' || (n % {AISLES})"
+    listed = {
+        "id": "'AI' || (n + 1)",
+        "price_fen": str(PRICE_FEN),
+        "capacity": "10",
+        "for_sale": "true",
+        "listed": "true",
+    }
+    await fill("aisles", size.machines * AISLES, **of_aisle, **listed, goods=goods, name=of_aisle["aisle"])
+    await fill("warehouse_balances", SHOPS * AISLES, shop=f"'SH' || (n / {AISLES})", goods=goods, on_hand="100")
     await fill("stock_balances", size.machines * AISLES, **of_aisle, goods=goods, on_hand="(n * 7919) % 11")
 
 
@@ -118,7 +141,17 @@ async def _sales(fill: Fill, size: Size, now_ms: int) -> None:
     what = {"goods": f"'VG' || (n % {AISLES})", "member": f"'CU' || (n % {size.members})", "means": "'escrow'"}
     when = {"placed_ms": placed, "ended_ms": placed, "delivered_aisle": where["aisle"]}
     await fill("orders", size.orders, order="'o' || lpad(n::text, 20, '0')", **sold, **where, **what, **when)
-    job = {"ticket": "'t' || lpad(n::text, 20, '0')", "code": "'low_stock'", "state": "'closed'"}
+    bought = {"kind": "'goods'", "state": "'done'", "goods_fen": "100", "lines": "'[]'", "receiver": "'{}'"}
+    number = f"'20261128{CODE}' || lpad(n::text, 12, '0')"
+    what = {"member": what["member"], "delivery": "'{}'", "created_ms": placed}
+    await fill("purchases", size.orders // 10, purchase=number, **bought, **what)
+    job = {
+        "ticket": "'FD' || (n + 1)",
+        "code": "'low_stock'",
+        "kind": "'maintenance'",
+        "state": "'finished'",
+        "priority": "2",
+    }
     opened = {"opened_ms": placed, "closed_ms": placed, "machine": where["machine"], "scope": where["aisle"]}
     await fill("tickets", size.machines * 10, **job, **opened)
 
