@@ -10,6 +10,7 @@ import json
 import re
 from math import isfinite
 from typing import Any
+from urllib.parse import parse_qsl
 
 from pydantic import BeforeValidator
 from starlette.datastructures import UploadFile
@@ -29,7 +30,7 @@ async def decoded(request: Request) -> dict[str, Any]:
     """The fields of a request's body; HTTPException 400 or 415 when it cannot be read as any of the three."""
     media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if media_type in _FORMS:
-        return await _form(request)
+        return await _form(request, media_type)
     body = await request.body()
     if not body.strip():
         return {}
@@ -56,14 +57,31 @@ def _finite(number: str) -> float:
     return value
 
 
-async def _form(request: Request) -> dict[str, Any]:
-    form = await request.form(max_files=0, max_fields=FORM_FIELDS_MAX)
+async def _form(request: Request, media_type: str) -> dict[str, Any]:
+    pairs = await (_pairs(request) if media_type == _FORMS[0] else _parts(request))
     fields: dict[str, Any] = {}
-    for key, value in form.multi_items():
-        if isinstance(value, UploadFile):
-            raise HTTPException(400, f"{key[:60]}: a file is not expected here")
+    for key, value in pairs:
         _put(fields, key, value)
     return {name: _listed(value) for name, value in fields.items()}
+
+
+async def _pairs(request: Request) -> list[tuple[str, str]]:
+    """The pairs of a plain form. Some clients send UTF-8 as it is instead of escaped; both are read."""
+    try:
+        text = (await request.body()).decode()
+        return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=FORM_FIELDS_MAX)
+    except ValueError as error:
+        raise HTTPException(400, f"the body is not a form in UTF-8: {str(error)[:100]}") from error
+
+
+async def _parts(request: Request) -> list[tuple[str, str]]:
+    """The pairs of a form in several parts."""
+    pairs = []
+    for key, value in (await request.form(max_files=0, max_fields=FORM_FIELDS_MAX)).multi_items():
+        if isinstance(value, UploadFile):
+            raise HTTPException(400, f"{key[:60]}: a file is not expected here")
+        pairs.append((key, value))
+    return pairs
 
 
 def _put(fields: dict[str, Any], key: str, value: str) -> None:

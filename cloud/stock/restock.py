@@ -42,7 +42,8 @@ async def restock(
 ) -> Restock:
     """Take the goods out of the shop's warehouse, ask the machine to book them in, and keep the record; all or nothing.
 
-    Rows of one aisle are added up. The same rows by the same person within REPEAT_MS are the same restock, asked again.
+    Rows of one aisle are added up. The same rows by the same person within REPEAT_MS are the same restock, asked again,
+    unless something was sold from the aisles in between.
     FleetError: not_found (machine, aisle), invalid (nothing filled, other goods, more than fits), conflict (the machine
     stands in no shop, is not claimed, or the warehouse holds too little).
     """
@@ -53,14 +54,17 @@ async def restock(
     quantities = by_aisle((row.aisle, row.quantity) for row in filled)
     if not quantities:
         raise FleetError("invalid", "nothing was filled", field="list")
-    digest = digest_of(user, machine, person, quantities)
-    if repeated := await store.find_repeated(work, tenant, digest, work.now_ms - REPEAT_MS):
+    there = await expected(work, tenant, machine)
+    levels = {which: there[aisles[which].aisle] for which in quantities}
+    done = digest_of(user, machine, person, quantities, levels)
+    if repeated := await store.find_repeated(work, tenant, done, work.now_ms - REPEAT_MS):
         return repeated
     if found.shop is None:
         raise FleetError("conflict", f"machine {machine!r} stands in no shop, so there is no warehouse to take from")
-    there = await expected(work, tenant, machine)
     for which, quantity in quantities.items():
-        _check_room(aisles[which], there[aisles[which].aisle], quantity)
+        _check_room(aisles[which], levels[which], quantity)
+        levels[which] += quantity
+    digest = digest_of(user, machine, person, quantities, levels)
     made = Restock(
         tenant,
         f"VR{await next_serial(work, tenant, 'restock')}",

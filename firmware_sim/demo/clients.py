@@ -92,6 +92,7 @@ class Clients:
             for machine in stage.cast.machines
             for aisle in machine.aisles()
         }
+        self._recorded: set[str] = set()
 
     async def work(self) -> None:
         """Fill the machines and sell purifiers, for ever."""
@@ -129,7 +130,10 @@ class Clients:
             for row in rows[:AISLES_AT_ONCE]
         ]
         if carried:
-            await account.ask("aisle_save", "aisle_record", vendor_id=machine, list=carried, use_name="")
+            told = await account.ask("aisle_save", "aisle_record", vendor_id=machine, list=carried, use_name="")
+            if told["record_id"] in self._recorded:
+                return  # the same aisles again so soon count as asked twice: nothing was booked, so nothing is laid in
+            self._recorded.add(told["record_id"])
             for one in carried:
                 # The cloud has taken the record and the agent books it; the item itself is laid into the spiral.
                 where, board, motor = self._motors[one["aisle_id"]]

@@ -174,8 +174,8 @@ class RestockTold(Told):
 async def aisle_record(call: Call[RestockAsk, Nothing]) -> RestockTold:
     """A device was restocked: `goods_num` items were added to each aisle. All rows or none.
 
-    The device is asked to book them in, and they leave the warehouse of its shop. The same request again within two
-    minutes is the same restock, so a client that heard no answer may ask again.
+    The device is asked to book them in, and they leave the warehouse of its shop. The same request again within half a
+    minute is the same restock unless something was sold in between, so a client that heard no answer may ask again.
     """
     machine = await machine_seen(call, call.body.vendor_id)
     made = await restock(

@@ -19,6 +19,7 @@ from cloud.facades.vending.wire import (
     Day,
     Empty,
     Id,
+    Money,
     Told,
     calendar_of,
     per,
@@ -41,10 +42,10 @@ DATA_NUM = 12
 
 
 class Figures(Told):
-    money: float
+    money: Money
     num: int
-    pre_money: float
-    compare_money: float
+    pre_money: Money
+    compare_money: Money
 
     @classmethod
     def of(cls, fen: int, orders: int, before_fen: int) -> Figures:
@@ -55,13 +56,13 @@ class BestMachine(Told):
     vendor_name: str
     vendor_num: str
     vendor_id: str
-    all_money: float
+    all_money: Money
 
 
 class BestGoods(Told):
     goods_name: str
     vendor_goods_id: str
-    all_money: float
+    all_money: Money
     all_num: int
 
 
@@ -89,7 +90,7 @@ class TodayAsk(Asked):
 
 
 class SegmentFigures(Told):
-    all_money: float
+    all_money: Money
     order_num: int
     goods_num: int
 
@@ -153,7 +154,7 @@ class DayTold(Told):
     day: int
     shop_id: str
     order_num: int
-    all_money: float
+    all_money: Money
     goods_num: int
     lastmodtime: int
     delete: int

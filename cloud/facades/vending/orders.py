@@ -9,7 +9,18 @@ from cloud.accounts.reach import sees_unit
 from cloud.catalog.browse import many_goods
 from cloud.errors import FleetError
 from cloud.facades.dialect import Call, Nothing, Operation
-from cloud.facades.vending.wire import Asked, Id, PageAsked, Told, reach, seconds, seconds_or_none, shop_seen, yuan
+from cloud.facades.vending.wire import (
+    Asked,
+    Id,
+    Money,
+    PageAsked,
+    Told,
+    reach,
+    seconds,
+    seconds_or_none,
+    shop_seen,
+    yuan,
+)
 from cloud.machines.aisles import aisles_of
 from cloud.machines.browse import machine_names
 from cloud.orders.browse import OrderFilter, list_orders, order_of
@@ -97,11 +108,11 @@ class OrderAsk(Asked):
 class GoodsLine(Told):
     vendor_goods_id: str
     goods_name: str
-    goods_price: float
+    goods_price: Money
     goods_num: int
     aisle_id: str
     aisle_name: str
-    all_money: float
+    all_money: Money
 
 
 class OrderInfo(Told):
@@ -112,13 +123,13 @@ class OrderInfo(Told):
     shop_id: str
     order_time: int
     pay_time: int | None
-    order_fee: float
-    paid_price: float
+    order_fee: Money
+    paid_price: Money
     order_status: OrderStatus
     pay_way: PayWay
     # How it was really paid: from the member's wallet (escrow), or at the machine.
     pay_means: Means
-    refund_price: float
+    refund_price: Money
     lastmodtime: int
     delete: int | None
     vendor_num: str

@@ -65,6 +65,9 @@ Switch = Annotated[
     bool, BeforeValidator(_is_sent), WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]})
 ]
 
+# An amount told, as this dialect writes it: 9 and 0.02.
+Money = Annotated[int | float, WithJsonSchema({"type": "number"})]
+
 # What a page has when nobody says, and at most: more is cut to it.
 PAGE_SIZE = 10
 PAGE_SIZE_MAX = 100
@@ -156,18 +159,18 @@ def token_of(request: Request) -> str | None:
     return given if isinstance(given, str) and given else None
 
 
-def yuan(fen: int) -> float:
+def yuan(fen: int) -> int | float:
     """An amount as this dialect's JSON number. The division is exact: the value printed has at most two decimals."""
     amount = Decimal(fen) / 100
     return int(amount) if amount == amount.to_integral_value() else float(amount)
 
 
-def per(fen: int, count: int) -> float:
+def per(fen: int, count: int) -> int | float:
     """An amount shared among `count`, to the nearest fen; 0 for none."""
     return yuan((2 * fen + count) // (2 * count)) if count else 0
 
 
-def percent(part: int, whole: int) -> float:
+def percent(part: int, whole: int) -> int | float:
     """`part` of `whole` in percent with two decimals; 0 where either is nothing."""
     return per(part * 10_000, whole) if part > 0 and whole > 0 else 0
 

@@ -49,6 +49,8 @@ async def test_without_its_flag_nothing_is_done(client: httpx2.AsyncClient, bran
         (b"\xff\xfe", "application/json", 400),
         (b"[" * 100_000, "application/json", 400),
         (b"<a/>", "application/xml", 415),
+        (b"login_mp=1&phone=\xff", "application/x-www-form-urlencoded", 400),
+        (b"login_mp=1&phone=%ff", "application/x-www-form-urlencoded", 400),
         (b"login_mp[a]=1&login_mp[a][b]=1", "application/x-www-form-urlencoded", 400),
         (b"x" * 1_000_001, "application/json", 413),
     ],
@@ -62,15 +64,22 @@ async def test_a_body_that_cannot_be_read_is_refused_in_the_envelope(
     assert told["msg"]
 
 
-async def test_lists_in_forms(client: httpx2.AsyncClient) -> None:
-    body = b"a[]=1&a[]=2&list[0][id]=x&list[0][n]=1&list[1][id]=y&b=1&b=2&c=t"
-
+def form(body: bytes) -> Request:
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": body, "more_body": False}
 
     headers = [(b"content-type", b"application/x-www-form-urlencoded")]
-    request = Request({"type": "http", "method": "POST", "headers": headers}, receive)
-    assert await decoded(request) == {
+    return Request({"type": "http", "method": "POST", "headers": headers}, receive)
+
+
+@pytest.mark.parametrize("name", ["小满", "%E5%B0%8F%E6%BB%A1"])
+async def test_text_in_forms_is_utf_8_escaped_or_not(name: str) -> None:
+    assert await decoded(form(f"name={name}&empty=&plus=a+b".encode())) == {"name": "小满", "empty": "", "plus": "a b"}
+
+
+async def test_lists_in_forms() -> None:
+    body = b"a[]=1&a[]=2&list[0][id]=x&list[0][n]=1&list[1][id]=y&b=1&b=2&c=t"
+    assert await decoded(form(body)) == {
         "a": ["1", "2"],
         "list": [{"id": "x", "n": "1"}, {"id": "y"}],
         "b": ["1", "2"],

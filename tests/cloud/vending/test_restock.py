@@ -83,6 +83,18 @@ async def test_the_same_request_again_is_the_same_restock(database: Database, cl
     assert (await in_warehouse(database))["cola"] == 92
 
 
+async def test_a_second_round_after_a_sale_is_a_restock_of_its_own(database: Database) -> None:
+    shelf = await open_shop(database)
+    await fill(database, ("AI1", 1))
+    await shelf.obey()
+    await say(database, shelf.device.fact(pressed("b1")))
+    shelf.on_hand["A1"] -= 1
+    assert await fill(database, ("AI1", 1)) == "VR2"
+    await shelf.obey(refuse=True)
+    assert await fill(database, ("AI1", 1)) == "VR3", "the machine would not have it: it may be said again"
+    assert (await in_warehouse(database))["cola"] == 98
+
+
 async def test_two_who_ask_at_once_load_once(on_postgres: Database) -> None:
     shelf = await open_shop(on_postgres)
     made = await asyncio.gather(*(fill(on_postgres, ("AI1", 4)) for _ in range(6)))
