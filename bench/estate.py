@@ -138,9 +138,10 @@ async def _sales(fill: Fill, size: Size, now_ms: int) -> None:
     placed = f"{now_ms} - (n * {DAYS * DAY_MS} / {size.orders})"
     sold = {"price_fen": str(PRICE_FEN), "paid_fen": str(PRICE_FEN), "state": "'delivered'", "source": "'order'"}
     where = {"machine": f"'VI' || ((n * 7919) % {size.machines})", "aisle": f"'a' || (n % {AISLES})"}
+    shop = {"shop": f"'SH' || (((n * 7919) % {size.machines}) % {SHOPS})"}
     what = {"goods": f"'VG' || (n % {AISLES})", "member": f"'CU' || (n % {size.members})", "means": "'escrow'"}
     when = {"placed_ms": placed, "ended_ms": placed, "delivered_aisle": where["aisle"]}
-    await fill("orders", size.orders, order="'o' || lpad(n::text, 20, '0')", **sold, **where, **what, **when)
+    await fill("orders", size.orders, order="'o' || lpad(n::text, 20, '0')", **sold, **where, **shop, **what, **when)
     bought = {"kind": "'goods'", "state": "'done'", "goods_fen": "100", "lines": "'[]'", "receiver": "'{}'"}
     number = f"'20261128{CODE}' || lpad(n::text, 12, '0')"
     what = {"member": what["member"], "delivery": "'{}'", "created_ms": placed}

@@ -8,13 +8,13 @@ from cloud.accounts.passwords import Passwords
 from cloud.database import Database
 from cloud.load.formats import read_book
 from cloud.load.load import load
-from firmware_sim.demo.book import write_book
+from firmware_sim.demo.book import old_programs, write_book
 from firmware_sim.demo.cast import WHOLE_CAST
 from tests.cloud.fleet import CREDENTIALS
 
 
 async def test_the_demos_book_loads_once(database: Database, tmp_path: Path) -> None:
-    write_book(tmp_path / "book.json", WHOLE_CAST)
+    write_book(tmp_path / "book.json", WHOLE_CAST, old_programs())
     passwords = Passwords(b"pepper")
     first = await load(database, CREDENTIALS, passwords, read_book(tmp_path / "book.json"))
     assert first.problems == []
