@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Row, Select, Subquery, and_, case, exists, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Row, Select, Subquery, and_, case, cast, exists, func, or_, select
 
 from cloud.accounts.model import Reach
 from cloud.accounts.reach import within
@@ -92,7 +92,7 @@ async def list_standings(
         query = query.where(or_(*(func.lower(c).contains(wanted.search.lower(), autoescape=True) for c in columns)))
     sorts: dict[str, ColumnElement[Any]] = {}
     if ask.sort is not None or wanted.standings is not None:
-        sums = _sums(tenant, shortage_at)
+        sums = _sums(tenant, shortage_at, query.with_only_columns(machines.c.machine))
         query = query.outerjoin(sums, sums.c.machine == machines.c.machine)
         sorts = {name: func.coalesce(sums.c[name], 0) for name in ("short", "out")}
         if wanted.standings is not None:
@@ -111,11 +111,12 @@ async def standings_of(
 
 async def count_standings(work: Work, tenant: str, shop: str, *, shortage_at: int) -> dict[Standing, int]:
     """How many machines of a shop are normal, short and out."""
-    sums = _sums(tenant, shortage_at, shop)
+    here = machines.c.tenant == tenant, machines.c.shop == shop
+    sums = _sums(tenant, shortage_at, select(machines.c.machine).where(*here))
     standing = _standing(sums, tenant).label("standing")
     query = select(standing, func.count().label("machines")).select_from(machines)
     query = query.outerjoin(sums, sums.c.machine == machines.c.machine)
-    rows = await work.rows(query.where(machines.c.tenant == tenant, machines.c.shop == shop).group_by(standing))
+    rows = await work.rows(query.where(*here).group_by(standing))
     counted: dict[Standing, int] = {"normal": 0, "short": 0, "out": 0}
     return counted | {row.standing: row.machines for row in rows}
 
@@ -204,6 +205,11 @@ async def _noticed(work: Work, tenant: str, wanted: Sequence[str]) -> list[str]:
 # --- the same in the database, for lists that are sorted or cut by it ---
 
 
+def _whole(total: ColumnElement[Any]) -> ColumnElement[int]:
+    """A sum as the whole number that it is; PostgreSQL makes a decimal of it, which is slow to reckon with."""
+    return cast(total, BigInteger)
+
+
 def _asked(tenant: str) -> Subquery:
     """Per aisle, what machines were asked to book and have not answered yet."""
     waiting = and_(
@@ -212,7 +218,7 @@ def _asked(tenant: str) -> Subquery:
         commands.c.state == "waiting",
     )
     return (
-        select(aisle_asks.c.machine, aisle_asks.c.aisle, func.sum(aisle_asks.c.quantity).label("quantity"))
+        select(aisle_asks.c.machine, aisle_asks.c.aisle, _whole(func.sum(aisle_asks.c.quantity)).label("quantity"))
         .join(commands, waiting)
         .where(aisle_asks.c.tenant == tenant, commands.c.tenant == tenant)
         .group_by(aisle_asks.c.machine, aisle_asks.c.aisle)
@@ -236,8 +242,8 @@ def _aisles(query: Select[Any], asked: Subquery) -> Select[Any]:
     )
 
 
-def _sums(tenant: str, shortage_at: int, shop: str | None = None) -> Subquery:
-    """Per machine, how many aisles are for sale, short and out."""
+def _sums(tenant: str, shortage_at: int, of: Select[tuple[str]]) -> Subquery:
+    """Of these machines, how many aisles each has for sale, short and out."""
     asked = _asked(tenant)
     there = func.coalesce(stock_balances.c.on_hand - stock_balances.c.held, 0) + func.coalesce(asked.c.quantity, 0)
     query = _aisles(
@@ -248,10 +254,7 @@ def _sums(tenant: str, shortage_at: int, shop: str | None = None) -> Subquery:
             func.sum(case((there <= 0, 1), else_=0)).label("out"),
         ),
         asked,
-    ).where(aisles.c.tenant == tenant, aisles.c.for_sale)
-    if shop is not None:
-        in_shop = select(machines.c.machine).where(machines.c.tenant == tenant, machines.c.shop == shop)
-        query = query.where(aisles.c.machine.in_(in_shop))
+    ).where(aisles.c.tenant == tenant, aisles.c.for_sale, aisles.c.machine.in_(of))
     return query.group_by(aisles.c.machine).subquery("sums")
 
 

@@ -204,4 +204,10 @@ def _orders() -> None:
         "UPDATE orders SET shop = (SELECT m.shop FROM machines m"
         " WHERE m.tenant = orders.tenant AND m.machine = orders.machine)"
     )
-    op.create_index("ix_orders_shop", "orders", ["tenant", "shop", "ended_ms"], unique=False)
+    op.create_index(
+        "ix_orders_shop",
+        "orders",
+        ["tenant", "shop", "ended_ms"],
+        unique=False,
+        postgresql_include=["state", "paid_fen", "refunded_fen", "machine", "goods"],
+    )
