@@ -130,6 +130,8 @@ async def _begin(world: World, dialect: str, case: Case) -> Talk:
     talk = world.talk(dialect)
     for step in case.before:
         await talk.play(step)
+    if "$sms_" in repr(case):
+        talk.values |= await world.sms_codes()
     return talk
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from cloud.accounts.model import Permission, Reach
 from cloud.facades.dialect import Call, Nothing, Operation, Wire
-from cloud.facades.native.shapes import Id, Name, Note, PageFilter, PageOf, Told, page_of
+from cloud.facades.native.shapes import Id, Moment, Name, Note, PageFilter, PageOf, Told, page_of
 from cloud.machines.register import machine_of
 from cloud.members.wallet import member_of
 from cloud.tickets import browse, create, handle
@@ -33,7 +33,7 @@ class CreateTicketAsk(Wire):
     machine: Id | None = None
     member: Id | None = None
     priority: Priority = PRIORITY_NORMAL
-    appointed_ms: Annotated[int, Field(ge=0)] | None = None
+    appointed_ms: Moment | None = None
 
 
 class ApproveAsk(Wire):
