@@ -17,6 +17,7 @@ from cloud.facades.native import (
     quarantine,
     reports,
     tickets,
+    warehouse,
     water,
 )
 from cloud.facades.native.problems import declared, tell
@@ -35,6 +36,7 @@ NATIVE = Dialect(
         *accounts.OPERATIONS,
         *machines.OPERATIONS,
         *catalog.OPERATIONS,
+        *warehouse.OPERATIONS,
         *members.OPERATIONS,
         *payments.OPERATIONS,
         *orders.OPERATIONS,

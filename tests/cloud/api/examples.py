@@ -93,6 +93,7 @@ def examples(own: Business) -> dict[str, Example]:
             "replay_quarantined": Example({"item": own.item}, status=409),
         }
         | _tickets(own)
+        | _goods(own)
         | _water(own)
         | _payments(own)
     )
@@ -112,6 +113,19 @@ def _tickets(own: Business) -> dict[str, Example]:
         "give_up_ticket": Example(ticket, {"resolution": "no key"}, status=409),
         "assign_ticket": Example(ticket, {"assignee": "tom"}),
         "close_ticket": Example(ticket, {"resolution": "spiral cleared"}),
+    }
+
+
+def _goods(own: Business) -> dict[str, Example]:
+    shop = {"shop": own.shop}
+    return {
+        "list_categories": Example(),
+        "add_category": Example(body={"name": "Fizzy", "parent": own.category}),
+        "change_category": Example({"category": own.category}, {"name": "Cold drinks"}),
+        "list_warehouse": Example(shop),
+        "receive_goods": Example(shop, {"goods": own.goods, "quantity": 24}, KEY),
+        "list_warehouse_movements": Example(shop),
+        "list_restocks": Example(shop),
     }
 
 

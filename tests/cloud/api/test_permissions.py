@@ -89,6 +89,7 @@ async def test_tenants_do_not_see_each_other(client: httpx2.AsyncClient, acme: B
 
 def belongings(own: Business) -> set[str]:
     things = {own.machine, own.spare, own.goods, own.member, own.order, own.ticket, own.viewer, own.item}
+    things |= {own.category, own.shop}
     return things | {own.purifier, own.pour, own.payment, own.paid, own.refund, own.payout}
 
 

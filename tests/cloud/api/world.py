@@ -10,7 +10,9 @@ from cloud.accounts import store
 from cloud.accounts.codes import Codes
 from cloud.accounts.model import ROLES, Reach, Role, Tenant, User, mint_token, token_hash
 from cloud.accounts.passwords import Passwords, pepper_of
+from cloud.accounts.units import open_unit
 from cloud.accounts.vault import Vault
+from cloud.catalog.categories import add_category
 from cloud.catalog.goods import add_goods
 from cloud.database import Database, Work
 from cloud.facades.dialect import Parts
@@ -59,6 +61,8 @@ class Business:
     machine: str
     spare: str
     goods: str
+    category: str
+    shop: str
     member: str
     tokens: dict[Role, str] = field(repr=False)
     temporary: str = field(repr=False)
@@ -104,6 +108,8 @@ async def open_business(database: Database, tenant: str) -> Business:
         machine=f"m-{tenant}",
         spare=f"spare-{tenant}",
         goods=f"cola-{tenant}",
+        category=f"drinks-{tenant}",
+        shop=f"shop-{tenant}",
         member=f"ann-{tenant}",
         tokens=tokens,
         temporary=temporary,
@@ -135,6 +141,8 @@ async def _fill(work: Work, tenant: str) -> tuple[Order, str]:
     await register(work, tenant, "By the gate", place="Gate 1", machine=machine)
     await register(work, tenant, "In the store", machine=f"spare-{tenant}")
     await claim(work, credentials, tenant, machine)
+    await open_unit(work, tenant, f"shop-{tenant}", "shop", "Corner shop")
+    await add_category(work, tenant, "Drinks", category=f"drinks-{tenant}")
     await add_goods(work, tenant, goods, "Cola 330 ml", 350)
     aisle = AisleConfig(aisle="a1", board=1, motor=0, goods=goods, price_fen=350, capacity=10)
     await put_config(work, credentials, tenant, machine, [aisle], "setup")
