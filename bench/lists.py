@@ -103,7 +103,9 @@ def _requests(estate: Estate) -> Iterator[Request]:
     bearer = {audience: f"Bearer {token}" for audience, token in estate.tokens.items()}
     for operation in NATIVE.operations:
         if operation.method == "GET" and _is_page(operation) and not operation.streams:
-            path = NATIVE.prefix + operation.path.format(machine=estate.machine, member="CU7", order="o" + "0" * 20)
+            path = NATIVE.prefix + operation.path.format(
+                machine=estate.machine, shop=estate.shop, member="CU7", order="o" + "0" * 20
+            )
             yield Request(f"native {operation.name}", _get(path, bearer["native"]))
     for operation in IOT.operations:
         tells = operation.tells
