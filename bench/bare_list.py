@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from typing import Any
 
@@ -13,6 +12,7 @@ from sqlalchemy import select
 from bench.estate import TENANT
 from cloud.database import Database
 from cloud.orders.store import orders
+from cloud.processes import listen
 
 PAGE = 50
 
@@ -29,7 +29,7 @@ def main() -> None:
             return [dict(row._mapping) for row in await work.rows(query)]
 
     # The bench waits for this line; until the server listens a connection waits in the backlog.
-    listening = socket.create_server(("127.0.0.1", int(sys.argv[2])))
+    listening = listen("127.0.0.1", int(sys.argv[2]))
     print("bare: ready", flush=True)
     uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False)).run(sockets=[listening])
 
