@@ -13,8 +13,9 @@ from pathlib import Path
 from rich.console import Console
 
 from firmware_sim.demo.account import Account, draw_up, go_home, settled
-from firmware_sim.demo.clients import Clients
+from firmware_sim.demo.documented import Answers
 from firmware_sim.demo.people import People, Tally
+from firmware_sim.demo.players import Players
 from firmware_sim.demo.processes import Failed
 from firmware_sim.demo.screen import Screen
 from firmware_sim.demo.stage import Stage, set_stage
@@ -31,6 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """0 when every identity of the account holds, 1 when one does not, 69 when something could not be started."""
     parser = argparse.ArgumentParser(prog="python -m firmware_sim.demo", description=__doc__)
     parser.add_argument("--seconds", type=float, help="trade for so long, then end (default: until Ctrl-C)")
+    parser.add_argument(
+        "--every-operation", action="store_true", help="end as soon as old programs have asked all that they can"
+    )
     parser.add_argument(
         "--seed", type=int, default=1, help="what the dice of people and faults begin with (default: 1)"
     )
@@ -53,8 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _demo(asked: argparse.Namespace, console: Console) -> Account:
-    tally = Tally()
     stop = asyncio.Event()
+    tally = Tally(answers=Answers(complete=stop if asked.every_operation else asyncio.Event()))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a closed terminal ends it in order, too
         loop.add_signal_handler(number, stop.set)
@@ -68,8 +72,9 @@ async def _demo(asked: argparse.Namespace, console: Console) -> Account:
         say(f"trading: {stage.api.url} (faults: {asked.faults}, seed: {asked.seed})")
         await stage.sim.faults(asked.faults)
         screen = Screen(stage, tally, f"seed {asked.seed}, faults {asked.faults}", console)
-        people, clients = People(stage, asked.seed, tally), Clients(stage, asked.seed, tally)
-        await _trade(stage, people, clients, screen, stop, asked.seconds)
+        people, players = People(stage, asked.seed, tally), Players(stage, asked.seed, tally)
+        await _trade(stage, people, players, screen, stop, asked.seconds)
+        tally.answers.write(stage.folder / "answers.json")
         if asked.picture is not None:
             await screen.save(asked.picture)
         say("the doors are closed; settling what is on its way")
@@ -80,7 +85,7 @@ async def _demo(asked: argparse.Namespace, console: Console) -> Account:
 
 
 async def _trade(
-    stage: Stage, people: People, clients: Clients, screen: Screen, stop: asyncio.Event, seconds: float | None
+    stage: Stage, people: People, players: Players, screen: Screen, stop: asyncio.Event, seconds: float | None
 ) -> None:
     """Trade until the time is over, somebody presses Ctrl-C, or a process dies."""
 
@@ -92,7 +97,7 @@ async def _trade(
 
     working = [
         asyncio.create_task(people.trade(), name="people"),
-        asyncio.create_task(clients.work(), name="clients"),
+        asyncio.create_task(players.work(), name="players"),
         asyncio.create_task(screen.run(), name="screen"),
         asyncio.create_task(look_at_children(), name="children"),
     ]

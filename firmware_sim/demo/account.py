@@ -96,6 +96,9 @@ class Account:
     # What was done with old programs.
     restocks: int = 0
     purchases: int = 0
+    # Documented operations that were answered, of how many; and how many asks were refused.
+    operations: str = ""
+    refused: int = 0
     purifiers: tuple[WaterAccount, ...] = ()
 
     @property
@@ -138,7 +141,7 @@ class Account:
         ]
         names = (
             *("orders_placed", "button_sales", "delivered", "refunded", "review", "unsettled", "quarantined"),
-            *("pours", "litres", "restocks", "purchases"),
+            *("pours", "litres", "restocks", "purchases", "operations", "refused"),
             *("money_in_escrow_fen", "ledger_drift_fen", "stock_drift", "double_deliveries", "water_drift_ml"),
         )
         return rows + [f"{name}={getattr(self, name)}" for name in names] + [f"balances={str(self.balances).lower()}"]
@@ -167,8 +170,9 @@ async def _is_quiet(stage: Stage) -> bool:
         for state in OPEN_STATES:
             if await stage.api.count("/orders", state=state) or await stage.api.count("/pours", state=state):
                 return False
-        if await stage.api.count("/commands", state="waiting"):
-            return False
+        for one in stage.cast.everybody:
+            if await stage.api.count("/commands", state="waiting", machine=one.machine):
+                return False
         for panel in stage.panels.values():
             status = await panel.ask("status")
             if status["busy"] or status["facts_waiting"]:
@@ -214,6 +218,8 @@ async def draw_up(stage: Stage, tally: Tally) -> Account:
         pours=await api.count("/pours", state="poured"),
         restocks=tally.restocks,
         purchases=tally.purchases,
+        operations=tally.answers.line,
+        refused=len(tally.answers.refused),
         purifiers=tuple(await _water_accounts(stage)),
     )
 

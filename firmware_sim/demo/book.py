@@ -25,6 +25,9 @@ COMMUNITY: Final = {"community": "00001", "name": "云岭花园", "address": "�
 # What the water platform sells.
 PRODUCT: Final = "YLBL0000000000000A01"
 
+# Who buys one with the app, and who recommended it.
+CUSTOMER, FRIEND = MEMBERS[:2]
+
 # The first of the goods are drinks.
 DRINKS: Final = 7
 PURIFIER: Final = {
@@ -58,13 +61,25 @@ class Person:
         return hashlib.md5(self.password.encode(), usedforsecurity=False).hexdigest()
 
 
+# Whom the first administrator makes one of the platform's own people.
+PLATFORM: Final = "lichun"
+
+
 def old_programs() -> dict[str, Person]:
-    """Who uses the official account, the water platform's back office, and its app."""
+    """Who uses the official account, the water platform's offices, and its app."""
     return {
         "restocker": Person("lixia", "立夏", "13900002001", "operator", SHOP),
+        "platform": Person(PLATFORM, "立春", "13900002000", "owner"),
         "office": Person("guyu", "谷雨", "13900002002", "owner"),
-        "customer": Person(MEMBERS[0], MEMBERS[0].title(), "13900002003"),
+        "agent": Person("xiaoshu", "小暑", "13900002005", "owner", "AG1"),
+        "customer": Person(CUSTOMER, CUSTOMER.title(), "13900002003"),
+        "friend": Person(FRIEND, FRIEND.title(), "13900002004"),
     }
+
+
+def barcode(number: int) -> str:
+    """What is printed on goods, by their place in the list of goods."""
+    return f"69000000{number:05d}"
 
 
 def write_book(path: Path, cast: Cast, people: dict[str, Person]) -> None:
@@ -79,7 +94,7 @@ def write_book(path: Path, cast: Cast, people: dict[str, Person]) -> None:
         "products": [PURIFIER],
         "machines": [_machine(machine) for machine in cast.everybody],
         "aisles": [{"machine": one.machine, **aisle} for one in cast.machines for aisle in one.aisles()],
-        "members": [_member(one, people["customer"]) for one in MEMBERS],
+        "members": [_member(one, people) for one in MEMBERS],
         "suppliers": [SUPPLIER],
         "supplied_goods": [{"supplier": "SP1", "goods": GOODS[0].goods, "spec": "24 x 550 ml", "price_fen": 90}],
         "communities": [COMMUNITY],
@@ -88,19 +103,20 @@ def write_book(path: Path, cast: Cast, people: dict[str, Person]) -> None:
 
 
 def _account(person: Person) -> dict[str, Any]:
-    row = {"login": person.login, "name": person.name, "role": person.role, "unit": person.unit}
-    return row | {"phone": person.phone, "password_md5": person.sent}
+    row = {"user": f"u-{person.login}", "login": person.login, "name": person.name, "phone": person.phone}
+    return row | {"role": person.role, "unit": person.unit, "password_md5": person.sent}
 
 
 def _goods(number: int, goods: Goods) -> dict[str, Any]:
-    row = {"goods": goods.goods, "name": goods.name, "price_fen": goods.price_fen, "barcode": f"69000000{number:05d}"}
+    row = {"goods": goods.goods, "name": goods.name, "price_fen": goods.price_fen, "barcode": barcode(number)}
     return row | {"categories": ["VGC1" if number < DRINKS else "VGC2"]}
 
 
-def _member(member: str, customer: Person) -> dict[str, Any]:
+def _member(member: str, people: dict[str, Person]) -> dict[str, Any]:
     row: dict[str, Any] = {"member": member, "name": member.title(), "opening_fen": TOP_UP_FEN}
-    if member == customer.login:
-        row |= {"sign_in_phone": customer.phone, "password_md5": customer.sent}
+    signs_in = next((one for one in people.values() if one.login == member), None)
+    if signs_in is not None:
+        row |= {"sign_in_phone": signs_in.phone, "password_md5": signs_in.sent}
     return row
 
 

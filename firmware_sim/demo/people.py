@@ -11,6 +11,7 @@ from typing import Any, Final
 import httpx2
 
 from firmware_sim.demo.cast import GLASSES_ML, GOODS, MEMBERS, OUTLETS, Machine, Purifier
+from firmware_sim.demo.documented import Answers
 from firmware_sim.demo.processes import Failed
 from firmware_sim.demo.stage import Stage
 from firmware_sim.demo.wire import Refused
@@ -44,6 +45,7 @@ class Tally:
     news: list[str] = field(default_factory=list)
     # What the first page of each old program shows, by its name.
     boards: dict[str, str] = field(default_factory=dict)
+    answers: Answers = field(default_factory=Answers)
 
     def tell(self, line: str) -> None:
         """Keep a line for the screen."""

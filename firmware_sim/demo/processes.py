@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -25,12 +26,13 @@ class Failed(Exception):
 class Child:
     """One child process, which can be killed and started again. `lines` holds what its present life has printed."""
 
-    def __init__(self, name: str, command: list[str], folder: Path) -> None:
+    def __init__(self, name: str, command: list[str], folder: Path, environment: Mapping[str, str]) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
         self.lines: list[str] = []
         self.printed = asyncio.Event()
         self._command = command
+        self._environment = {**os.environ, **environment}
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
 
@@ -48,6 +50,7 @@ class Child:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=file,
+                env=self._environment,
                 # Ctrl-C in the terminal is for the demo, which then ends its children in order.
                 start_new_session=True,
             )
@@ -102,9 +105,11 @@ class Child:
 
 
 @asynccontextmanager
-async def child(name: str, command: list[str], folder: Path) -> AsyncIterator[Child]:
-    """Run a program with its log in `folder`; ended when the block is left."""
-    running = Child(name, command, folder)
+async def child(
+    name: str, command: list[str], folder: Path, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Child]:
+    """Run a program with its log in `folder`, and more variables in its environment; ended when the block is left."""
+    running = Child(name, command, folder, environment or {})
     await running.start()
     try:
         yield running

@@ -55,6 +55,7 @@ WORDS: Final[dict[str, str]] = {
     "news": "动态",
     "official account": "公众号",
     "water platform": "物联网平台",
+    "documented operations answered": "已应答的文档接口",
     "none": "无",
     "addresses": "地址",
     "delivered": "已出货",
@@ -123,7 +124,7 @@ class Screen:
 
     async def _picture(self, *, hide_secrets: bool = False) -> Group:
         api = self._stage.api
-        machines = await api.every("/machines")
+        machines = [one for one in await api.every("/machines") if one["machine"] in self._stage.panels]
         orders = (await api.get("/orders", page_size=SALES_SHOWN))["items"]
         faults = (await api.get("/faults", active=True, page_size=FAULTS_SHOWN))["items"]
         accounts = await api.every("/ledger/accounts")
@@ -228,7 +229,8 @@ class Screen:
 
     def _news(self) -> Box:
         """What the old programs show on their first pages, and the last things that happened."""
-        boards = [f"{self._(name)}: {text}" for name, text in self._tally.boards.items()]
+        answered = {"documented operations answered": self._tally.answers.line}
+        boards = [f"{self._(name)}: {text}" for name, text in (self._tally.boards | answered).items()]
         return Box("\n".join([*boards, *self._tally.news[-NEWS_SHOWN:]]), title=self._("news"))
 
     def _addresses(self, password: str) -> Box:

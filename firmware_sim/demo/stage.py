@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from firmware_sim.control import Control
-from firmware_sim.demo.book import Person, old_programs, write_book
+from firmware_sim.demo.book import PLATFORM, Person, old_programs, write_book
 from firmware_sim.demo.broker import Broker, free_port, run_broker
 from firmware_sim.demo.cast import CAPACITY, LOADED, OPENING, WHOLE_CAST, Cast, Machine, Purifier
 from firmware_sim.demo.plumbing import scenario_tables, settings_tables
@@ -23,6 +23,9 @@ from firmware_sim.demo.processes import START_WAIT_S, Child, Failed, child, pyth
 from firmware_sim.demo.wire import Api, Panel, Refused
 
 Say = Callable[[str], None]
+
+# What is bought can be sent back for so long: who recommended it shall earn while somebody still looks.
+SHORT_TIMES = {"AISLEFLOW_PURCHASE_FINISH_MS": "10000"}
 
 # So many restocking questions at once to one agent; its socket takes 16 connections.
 LOADS_AT_ONCE = 8
@@ -108,7 +111,7 @@ async def _cloud(
     """The cloud (on SQLite unless the options say otherwise), its first administrator signed in with a new password."""
     where = ("--data", str(folder / "cloud"), "--port", str(port or free_port()))
     command = python("-m", "cloud", "all", *where, *options)
-    cloud = await stack.enter_async_context(child("cloud", command, folder))
+    cloud = await stack.enter_async_context(child("cloud", command, folder, SHORT_TIMES))
     address = await cloud.line("AisleFlow cloud: http")
     first = await cloud.line("First administrator:")
     url = address.split()[2].rstrip("/")
@@ -120,6 +123,7 @@ async def _cloud(
     await api.post("/me/password", present_password=told["password"], new_password=password)
     sign_in = told | {"password": password}
     await api.sign_in(**sign_in)
+    await api.patch(f"/users/u-{PLATFORM}", role="platform")
     return cloud, api, sign_in
 
 

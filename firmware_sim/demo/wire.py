@@ -69,6 +69,10 @@ class Api:
         """Replace something."""
         return await self._ask("PUT", path, json=body)
 
+    async def patch(self, path: str, **body: Any) -> Any:
+        """Change a part of something."""
+        return await self._ask("PATCH", path, json=body)
+
     async def _ask(self, method: str, path: str, **rest: Any) -> Any:
         answer = await self._http.request(method, path, **rest)
         if answer.status_code >= 400:

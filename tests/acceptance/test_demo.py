@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import httpx2
 import pytest
 
 from firmware_sim.demo.account import UNTOLD_ML, Account, MachineAccount, WaterAccount
+from firmware_sim.demo.documented import DOCUMENTED
+from tests.contracts.contract import Documented, contract
+from tests.contracts.shapes import mismatches
+from tests.contracts.talk import SPEECHES, Refusal, Speech
 
 KEYS = {
     "orders_placed",
@@ -27,24 +34,21 @@ KEYS = {
     "litres",
     "restocks",
     "purchases",
+    "operations",
+    "refused",
     "water_drift_ml",
     "balances",
 }
 # With every fault on, a silent board is waited for a minute before its order goes to review.
 LIMIT_S = 240
+# So long the people of the demo have for all that there is to ask; they need a quarter of a minute.
+EVERYTHING_S = 150
 
 
-@pytest.mark.timeout(LIMIT_S)
-@pytest.mark.parametrize(("faults", "seed"), [("none", 7), ("all", 11)])
-def test_a_short_demo_ends_by_itself_and_balances(tmp_path: Path, faults: str, seed: int) -> None:
-    command = [sys.executable, "-m", "firmware_sim.demo", "--seconds", "15", "--speed", "4", "--seed", str(seed)]
-    ran = subprocess.run(
-        [*command, "--faults", faults, "--folder", str(tmp_path / "demo")],
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-        check=False,
-    )
+def demo(folder: Path, *options: str) -> dict[str, str]:
+    """Run it, and hold its account to what must be true of any; answers the account by name."""
+    command = [sys.executable, "-m", "firmware_sim.demo", "--speed", "4", "--folder", str(folder), *options]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     last = [line for line in ran.stdout.splitlines() if "=" in line and " " not in line]
     account = dict(line.split("=", 1) for line in last)
@@ -56,6 +60,50 @@ def test_a_short_demo_ends_by_itself_and_balances(tmp_path: Path, faults: str, s
     assert int(account["purchases"]) > 0
     wrong = [account[key] for key in ("ledger_drift_fen", "stock_drift", "double_deliveries", "unsettled")]
     assert [*wrong, account["water_drift_ml"]] == ["0"] * 5
+    return account
+
+
+@pytest.mark.timeout(LIMIT_S)
+def test_a_short_demo_ends_by_itself_and_balances_whatever_goes_wrong(tmp_path: Path) -> None:
+    demo(tmp_path / "demo", "--seconds", "15", "--seed", "11", "--faults", "all")
+
+
+@pytest.mark.timeout(LIMIT_S)
+def test_every_documented_operation_is_asked_and_answered_as_documented(tmp_path: Path) -> None:
+    """All 96, with what came from machines and people: the envelope, the shape, and nothing empty that is described."""
+    folder = tmp_path / "demo"
+    account = demo(folder, "--seconds", str(EVERYTHING_S), "--seed", "7", "--every-operation")
+    assert account["operations"] == f"{len(DOCUMENTED)}/{len(DOCUMENTED)}"
+    answered = json.loads((folder / "answers.json").read_text("utf-8"))["answered"]
+    wrong: list[str] = []
+    for dialect in ("vending", "iot"):
+        for operation in contract(dialect).values():
+            assert DOCUMENTED[operation.id] == way(operation), f"the demo's {operation.id} is another operation"
+            try:
+                hold(SPEECHES[dialect], operation, answered.pop(operation.id))
+            except AssertionError as error:
+                wrong.append(f"{operation.id}: {error}")
+    assert not wrong, "\n".join(wrong)
+    assert not answered, "answered, and in no documentation"
+
+
+def way(operation: Documented) -> str:
+    """How the demo writes down what an operation is called."""
+    if operation.flag is None:
+        return f"{operation.method} {operation.path}"
+    return f"{operation.path.removeprefix('/').removesuffix('.php')} {operation.flag}"
+
+
+def hold(speech: Speech, operation: Documented, answer: dict[str, Any]) -> None:
+    """One answer against the documentation of its operation."""
+    headers, content = {"Content-Type": answer["content_type"]}, answer["body"].encode()
+    told = speech.read(operation, httpx2.Response(answer["status"], headers=headers, content=content))
+    assert not isinstance(told, Refusal), told
+    shape = speech.shape(operation)
+    assert mismatches(shape, told) == []
+    assert all(told[name] for name, part in shape.items() if isinstance(part, list)), f"nothing is listed: {told}"
+    if (operation.method == "GET" and shape) or operation.path.endswith("_get.php"):
+        assert told, "nothing is described"
 
 
 SHELF = MachineAccount("vm-1", opening=40, loaded=60, sold=10, review=1, counted=90, fell=10)
