@@ -90,9 +90,11 @@ async def list_standings(
     if wanted.search is not None:
         columns = (machines.c.name, machines.c.number)
         query = query.where(or_(*(func.lower(c).contains(wanted.search.lower(), autoescape=True) for c in columns)))
+    # Looking up each aisle's machine costs more than adding up the few whose machine is not listed.
+    every = wanted.shop is None and wanted.search is None and not reach.path
     sorts: dict[str, ColumnElement[Any]] = {}
     if ask.sort is not None or wanted.standings is not None:
-        sums = _sums(tenant, shortage_at, query.with_only_columns(machines.c.machine))
+        sums = _sums(tenant, shortage_at, None if every else query.with_only_columns(machines.c.machine))
         query = query.outerjoin(sums, sums.c.machine == machines.c.machine)
         sorts = {name: func.coalesce(sums.c[name], 0) for name in ("short", "out")}
         if wanted.standings is not None:
@@ -242,19 +244,21 @@ def _aisles(query: Select[Any], asked: Subquery) -> Select[Any]:
     )
 
 
-def _sums(tenant: str, shortage_at: int, of: Select[tuple[str]]) -> Subquery:
-    """Of these machines, how many aisles each has for sale, short and out."""
+def _sums(tenant: str, shortage_at: int, of: Select[tuple[str]] | None) -> Subquery:
+    """Of these machines, or of all, how many aisles each has for sale, short and out."""
     asked = _asked(tenant)
     there = func.coalesce(stock_balances.c.on_hand - stock_balances.c.held, 0) + func.coalesce(asked.c.quantity, 0)
     query = _aisles(
         select(
             aisles.c.machine,
             func.count().label("aisles"),
-            func.sum(case((there <= max(shortage_at, 0), 1), else_=0)).label("short"),
-            func.sum(case((there <= 0, 1), else_=0)).label("out"),
+            func.count().filter(there <= max(shortage_at, 0)).label("short"),
+            func.count().filter(there <= 0).label("out"),
         ),
         asked,
-    ).where(aisles.c.tenant == tenant, aisles.c.for_sale, aisles.c.machine.in_(of))
+    ).where(aisles.c.tenant == tenant, aisles.c.for_sale)
+    if of is not None:
+        query = query.where(aisles.c.machine.in_(of))
     return query.group_by(aisles.c.machine).subquery("sums")
 
 
