@@ -143,7 +143,11 @@ async def build(settings: Settings, clock: Clock) -> AsyncIterator[Agent]:
             settling=lambda: watch.condition.recovering,
         )
         words = LocalWords(
-            operations=operations, watch=watch, ledger=ledger, buses=buses, connected=lambda: uplink.connected
+            operations=operations,
+            watch=watch,
+            ledger=ledger,
+            buses=buses,
+            why_not_connected=lambda: uplink.why_not_connected,
         ).table()
         if water is not None:
             words = WaterWords(water, ledger).table(words)

@@ -56,6 +56,9 @@ SESSION_EXPIRY_S = 3_600
 # How many times per keepalive we look whether a ping is due.
 _LOOKS_PER_KEEPALIVE = 8
 
+# Answers to CONNECT, in paho's words for both versions, that heal only when somebody changes the access rules.
+_NO_ACCESS = ("Bad user name or password", "Not authorized", "Banned")
+
 # OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which the ssl module does not name.
 _NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
 
@@ -66,6 +69,10 @@ class Disconnected(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class AccessRefused(Disconnected):
+    """The broker answers and does not let this client in: its name or its password is wrong, or was taken away."""
 
 
 class PublishRefused(Exception):
@@ -433,9 +440,9 @@ class Connection:
     ) -> None:
         if reason.is_failure:
             refusal = f"the broker refused the connection: {reason}"
-            unsupported = str(reason) == "Unsupported protocol version"
-            error = _VersionNotSpoken(refusal) if unsupported else Disconnected(refusal)
-            self._fail_open(error)
+            kinds: dict[str, type[Exception]] = {"Unsupported protocol version": _VersionNotSpoken}
+            kinds |= dict.fromkeys(_NO_ACCESS, AccessRefused)
+            self._fail_open(kinds.get(str(reason), Disconnected)(refusal))
             return
         self._window = min(self._window, getattr(properties, "ReceiveMaximum", self._window))
         self._peer_packet_max = min(
@@ -525,13 +532,13 @@ def _connect_properties(clean: bool) -> Properties:
     return properties
 
 
-def _tls_context(tls: TlsFiles, clock_unset: bool) -> ssl.SSLContext:
+def tls_context(tls: TlsFiles, clock: Clock) -> ssl.SSLContext:
     """Verification is always on. Only the dates are left out when this computer cannot know what day it is."""
     context = ssl.create_default_context(cafile=tls.ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if tls.cert_file is not None:
         context.load_cert_chain(tls.cert_file, tls.key_file)
-    if clock_unset:
+    if clock.wall_ms() < WALL_FLOOR_MS:
         context.verify_flags |= _NO_CHECK_TIME
     return context
 
@@ -556,14 +563,16 @@ async def _dial(address: MqttAddress, clock: Clock, arrived: Callable[[], None])
     clock_unset = clock.wall_ms() < WALL_FLOOR_MS
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            context = _tls_context(address.tls, clock_unset) if address.tls else None
+            context = tls_context(address.tls, clock) if address.tls else None
             transport, stream = await loop.create_connection(
                 lambda: _Stream(arrived), address.host, address.port, ssl=context
             )
     except TimeoutError as error:
         raise Disconnected(f"{address}: no connection within {CONNECT_TIMEOUT_S:.0f} s") from error
-    except (OSError, ssl.CertificateError) as error:
-        raise Disconnected(f"{address}: {error}") from error
+    except ssl.SSLCertVerificationError as error:
+        raise Disconnected(f"{address}: certificate verify failed: {error.verify_message}") from error
+    except OSError as error:
+        raise Disconnected(f"{address}: {error.strerror or error}") from error
     if clock_unset and address.tls is not None:
         try:
             _check_dates_against_floor(transport)

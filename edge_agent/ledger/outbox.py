@@ -120,6 +120,12 @@ def pending(conn: sqlite3.Connection, after_seq: int, limit: int) -> list[Outbox
     return rows
 
 
+def waiting(conn: sqlite3.Connection) -> int:
+    """How many facts the cloud does not have yet: fewer than numbers, where a newer state took an older one's place."""
+    (count,) = conn.execute("SELECT count(*) FROM outbox WHERE seq > (SELECT acked FROM stream)").fetchone()
+    return int(count)
+
+
 def position(conn: sqlite3.Connection) -> StreamPosition:
     """Where the stream stands."""
     next_seq, acked, oldest = conn.execute(

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from edge_agent.settings import Uplink
 from edge_agent.technician.speech import Speech
+from shared import mqtt
 from shared.clock import Clock
 
 State = Literal["ok", "warn", "bad", "unknown"]
@@ -25,8 +26,9 @@ DAY_MS: Final = 24 * 3_600_000
 async def reach(uplink: Uplink, clock: Clock, say: Speech) -> Sequence[Found]:
     """Open a connection as the agent would, up to the handshake."""
     where = f"{uplink.host}:{uplink.port}"
+    tls = uplink.address.tls
     try:
-        context = ssl.create_default_context(cafile=uplink.ca_file) if uplink.tls else None
+        context = mqtt.tls_context(tls, clock) if tls else None
     except OSError as error:  # ssl.SSLError is one: a file that holds no certificate
         fix = say("put the broker's ca.crt there, or leave ca_file out for a public certificate")
         return [("tls", "bad", f"{uplink.ca_file}: {error.strerror or error}", fix)]
@@ -34,13 +36,13 @@ async def reach(uplink: Uplink, clock: Clock, say: Speech) -> Sequence[Found]:
         async with asyncio.timeout(REACH_TIMEOUT_S):
             _, writer = await asyncio.open_connection(uplink.host, uplink.port, ssl=context)
     except ssl.SSLCertVerificationError as error:
-        fix = say("is the clock right, is ca_file the broker's, does the certificate name this host?")
-        return [("broker", "ok", where, ""), ("tls", "bad", error.verify_message, fix)]
-    except ssl.SSLError as error:
+        return [("broker", "ok", where, ""), ("tls", "bad", say.sentence(error.verify_message), _trust(error, say))]
+    except (ssl.SSLError, ConnectionResetError) as error:
+        reason = getattr(error, "reason", None) or error.strerror or str(error)
         fix = say("something else listens at this port: look at uplink.port and uplink.tls")
-        return [("broker", "ok", where, ""), ("tls", "bad", str(error.reason), fix)]
+        return [("broker", "ok", where, ""), ("tls", "bad", say.sentence(reason), fix)]
     except (OSError, TimeoutError) as error:
-        reason = say("no answer") if isinstance(error, TimeoutError) else (error.strerror or str(error))
+        reason = say("no answer") if isinstance(error, TimeoutError) else say.sentence(error.strerror or str(error))
         fix = say("is there a network (ip route, ping), is the name right (getent hosts), is the port open outwards?")
         return [("broker", "bad", f"{where}: {reason}", fix)]
     try:
@@ -53,6 +55,19 @@ async def reach(uplink: Uplink, clock: Clock, say: Speech) -> Sequence[Found]:
     elif not uplink.tls:
         found.append(("tls", "ok", say("not used: the broker is on this computer"), ""))
     return found
+
+
+def _trust(error: ssl.SSLCertVerificationError, say: Speech) -> str:
+    """What to do about a certificate that is not trusted."""
+    match error.verify_code:
+        case 9:  # X509_V_ERR_CERT_NOT_YET_VALID
+            return say("the clock of this computer is behind: timedatectl")
+        case 10:  # X509_V_ERR_CERT_HAS_EXPIRED
+            return say("is the date of this computer right (timedatectl)? Then the operator renews the certificate")
+        case 62 | 64:  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
+            return say("uplink.host is no name of the broker: write it as the operator gave it")
+        case _:
+            return say("ca_file is not the broker's: put the operator's ca.crt there")
 
 
 async def _hang_up(writer: asyncio.StreamWriter) -> None:

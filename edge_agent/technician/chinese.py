@@ -52,7 +52,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "one archive for whoever helps, without secrets": "打包诊断资料，不含密钥",
     "where to write it": "写入位置",
     "print the completion script of a shell": "输出命令补全脚本",
-    "bash or zsh": "bash 或 zsh",
+    "bash, zsh or fish": "bash、zsh 或 fish",
     # answers
     "yes": "是",
     "no": "否",
@@ -263,7 +263,6 @@ SENTENCES: Final[Mapping[str, str]] = {
     "read: journalctl -u aisleflow-agent -n 50": "请看：journalctl -u aisleflow-agent -n 50",
     "join the group of the socket, or use sudo": "请加入套接字所属的组，或使用 sudo",
     "the guide has a page for each reason: docs/technician": "手册对每种原因都有一页：docs/technician",
-    "the guide has a page for each fault: docs/technician": "手册对每种故障都有一页：docs/technician",
     "slaves that answer": "应答的从机数",
     "the machine sells on without the cloud; look at broker and network below": (
         "机器可离线继续销售；请看下面的消息服务器与网络"
@@ -274,8 +273,8 @@ SENTENCES: Final[Mapping[str, str]] = {
     "no time server answered since the start: timedatectl, and let UDP port 123 out": (
         "开机以来没有时间服务器应答：timedatectl，并放行 UDP 123 端口"
     ),
-    "the clock was never set: timedatectl set-time, or connect the network; TLS fails until then": (
-        "时钟从未设置：timedatectl set-time，或接通网络；在此之前 TLS 会失败"
+    "the clock was never set: timedatectl set-time, or connect the network; records have no time before": (
+        "时钟从未设置：timedatectl set-time，或接通网络；在此之前记录没有时间"
     ),
     "stop the agent, keep the whole data folder, start it again: it sets the file aside; then count the stock": (
         "停止代理程序，保留整个数据目录，再启动：它会把损坏文件另存；然后盘点库存"
@@ -307,8 +306,15 @@ SENTENCES: Final[Mapping[str, str]] = {
     "put the broker's ca.crt there, or leave ca_file out for a public certificate": (
         "把消息服务器的 ca.crt 放到该处；公共证书则去掉 ca_file"
     ),
-    "is the clock right, is ca_file the broker's, does the certificate name this host?": (
-        "时钟对吗？ca_file 是该服务器的吗？证书包含这个主机名吗？"
+    "the clock of this computer is behind: timedatectl": "本机时钟慢了：timedatectl",
+    "is the date of this computer right (timedatectl)? Then the operator renews the certificate": (
+        "本机日期对吗（timedatectl）？若对，请运营人员续期证书"
+    ),
+    "uplink.host is no name of the broker: write it as the operator gave it": (
+        "uplink.host 不是消息服务器的名称：请按运营人员给出的填写"
+    ),
+    "ca_file is not the broker's: put the operator's ca.crt there": (
+        "ca_file 不是该消息服务器的：请放入运营人员给的 ca.crt"
     ),
     "something else listens at this port: look at uplink.port and uplink.tls": (
         "此端口上是别的服务：请看 uplink.port 和 uplink.tls"
@@ -398,6 +404,7 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "watermark_ahead": ("old copy of the ledger", "账本是旧副本"),
     "uplink_denied": ("the broker refuses this machine", "消息服务器拒绝本机"),
     "uplink_stalled": ("the cloud confirms nothing", "云端没有确认"),
+    "command_differs": ("a command came twice, with other content", "同一指令两次到达，内容不同"),
     "water_leak": ("leak", "漏水"),
     "meter_silent": ("flow meter silent", "流量计无应答"),
     "meter_drift": ("flow meter drifts", "流量计偏差"),
@@ -450,7 +457,10 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "strays": ("answers that nobody asked for", "出现无人请求的应答"),
 }
 
-# What to do about an error pattern of a line.
+# What to do about what is in no table: newer software may know more faults.
+LOOK_IT_UP: Final = ("the guide has a page for each fault: docs/technician", "手册对每种故障都有一页：docs/technician")
+
+# What to do about an error pattern of a line, and about a fault.
 FIXES: Final[Mapping[str, tuple[str, str]]] = {
     "port_down": (
         "is the adapter plugged in, does another program hold the port (fuser), is its path right?",
@@ -487,6 +497,51 @@ FIXES: Final[Mapping[str, tuple[str, str]]] = {
     "strays": (
         "a second master, or two devices with one address: unplug one after the other",
         "存在第二个主机，或两台设备同一地址：逐台拔下检查",
+    ),
+    "board_silent": (
+        "power, wires and address of the board: look at its line below; the fault ends by itself",
+        "查驱动板的供电、接线和地址：见下面的接线一项；恢复后故障自动解除",
+    ),
+    "board_wrong": (
+        "two adapters were exchanged, or it is another model: correct url or expect in the settings",
+        "两个适配器互换，或换了型号：改正设置中的 url 或 expect",
+    ),
+    "sensor_blocked": (
+        "take out what stands between the two bars and wipe them; the fault ends by itself",
+        "取出两条检测条之间的异物并擦拭；故障自动解除",
+    ),
+    "drop_sensor": (
+        "wipe both bars and prove with aislectl test-aisle that a drop is seen, then: aislectl clear drop_sensor",
+        "擦拭检测条，用 aislectl test-aisle 确认能检测到掉货，再 aislectl clear drop_sensor",
+    ),
+    "stopped": ("ask the operator: only he ends it", "询问运营人员：只有运营人员能解除"),
+    "watermark_ahead": (
+        "stop the agent and put the newest data folder in place; there is none: see old-copy in docs/technician",
+        "停止代理程序，放回最新的数据目录；没有更新的：见 docs/technician 的 old-copy",
+    ),
+    "uplink_denied": (
+        "ask the operator for a new secret, or about the broker's access rules; until then the machine sells on",
+        "请运营人员换发密钥，或检查消息服务器的访问规则；在此之前机器照常销售",
+    ),
+    "uplink_stalled": (
+        "tell the operator: the broker takes everything and the cloud confirms nothing; do nothing here",
+        "通知运营人员：消息服务器都收下了，云端没有确认；此处无需操作",
+    ),
+    "command_differs": (
+        "tell the operator, who may have restored a backup of the cloud, then: aislectl clear command_differs",
+        "通知运营人员（云端可能恢复了备份），再 aislectl clear command_differs",
+    ),
+    "water_leak": (
+        "shut the feed, find the leak and mend it, then: aislectl clear water_leak",
+        "关闭进水，找到漏点并修好，再 aislectl clear water_leak",
+    ),
+    "meter_silent": (
+        "power, wires and address of the meter: look at its line below; the fault ends by itself",
+        "查流量计的供电、接线和地址：见下面的接线一项；恢复后故障自动解除",
+    ),
+    "meter_drift": (
+        "look for air and a clogged strainer, then: aislectl check-meter, aislectl calibrate",
+        "检查空气和滤网，再 aislectl check-meter、aislectl calibrate",
     ),
 }
 
@@ -528,6 +583,40 @@ PATTERNS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
             r"(\d+) runs in a row with a sound motor and no drop seen: clean and test the drop sensor",
             r"连续 \1 次电机正常却未检测到掉货：请擦拭并测试掉货检测",
         ),
+        (
+            r"(\d+) facts wait for the cloud, \d+ are the limit: restore the connection",
+            r"\1 条记录等待上传，已达上限：请恢复连接",
+        ),
+        # why there is no connection
+        ("the broker refused the connection: .*", "消息服务器拒绝登录：密钥不对或已作废"),
+        (r"(.*): (?:publish|subscription) refused: .*", r"消息服务器不允许 \1"),
+        ("the broker ended it: Session taken over", "另一台电脑用同一密钥登录"),
+        ("the broker closed the connection", "消息服务器断开了连接"),
+        (r"connection lost \((.*)\)", r"连接中断（\1）"),
+        (r"(.*): no connection within (\d+) s", r"\1：\2 秒内未连上"),
+        (
+            r"facts (\d+) to (\d+) are sent, the cloud confirmed none in (\d+) min",
+            r"已发送 \1 至 \2 号记录，云端 \3 分钟没有确认",
+        ),
+        (
+            r"watermark (\d+): the cloud has facts that this ledger never numbered \(next_seq=(\d+)\)",
+            r"云端已有 \1 号记录，而本机账本的下一编号是 \2",
+        ),
+        (r"(.*?: )?(?:certificate verify failed: )?certificate has expired", r"\1证书已过期"),
+        (r"(.*?: )?(?:certificate verify failed: )?certificate is not yet valid", r"\1证书尚未生效"),
+        (
+            r"(.*?: )?(?:certificate verify failed: )?(?:self-signed certificate|unable to get local issuer).*",
+            r"\1证书不是由所信任的机构签发",
+        ),
+        (
+            r"(.*?: )?(?:certificate verify failed: )?.* mismatch, certificate is not valid for '(.*)'\.?",
+            r"\1证书不包含名称 \2",
+        ),
+        (r"(.*?: )?(?:Connect call failed .*|Connection refused)", r"\1连接被拒绝"),
+        (r"(.*?: )?Connection reset by peer", r"\1连接被对方重置"),
+        (r"(.*?: )?(?:Name or service not known|Temporary failure in name resolution)", r"\1无法解析名称"),
+        (r"(.*?: )?Network is unreachable", r"\1网络不可达"),
+        (r"(.*?: )?No such file or directory", r"\1文件不存在"),
         ("the visit of (.*) goes on: end it first", r"\1 的到访尚未结束：请先结束"),
         ("no visit goes on: begin one first", "当前没有到访：请先开始"),
         (r"aisle (.*): (\d+) to be taken out, (\d+) available", r"货道 \1：要取出 \2，可用 \3"),

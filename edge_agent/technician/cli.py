@@ -232,7 +232,7 @@ WORDS: tuple[Word, ...] = (
         "completion",
         "print the completion script of a shell",
         _completion,
-        (argument("shell", about="bash or zsh", choices=("bash", "zsh")),),
+        (argument("shell", about="bash, zsh or fish", choices=completion.SHELLS),),
     ),
 )
 

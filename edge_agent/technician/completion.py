@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from typing import Final, Literal
+from collections.abc import Iterator, Mapping
+from typing import Final, Literal, get_args
 
 _BASH: Final = """# aislectl completion for bash: aislectl completion bash > /etc/bash_completion.d/aislectl
 _aislectl() {{
@@ -21,22 +21,61 @@ _aislectl() {{
 complete -F _aislectl aislectl
 """
 
+# `path` is a word of zsh itself: the list behind PATH. The last line is for both ways, found by zsh or read by hand.
 _ZSH: Final = """#compdef aislectl
 # aislectl completion for zsh: aislectl completion zsh > "${{fpath[1]}}/_aislectl"
-autoload -U +X bashcompinit && bashcompinit
-{bash}"""
+_aislectl() {{
+    local at="" word
+    for word in "${{(@)words[2,CURRENT-1]}}"; do
+        case "$at $word" in
+{steps}
+        esac
+    done
+    case "$at" in
+{words}
+    esac
+}}
+[[ $funcstack[1] = _aislectl ]] && _aislectl || compdef _aislectl aislectl
+"""
+
+_FISH: Final = """# aislectl completion for fish: aislectl completion fish > ~/.config/fish/completions/aislectl.fish
+function __aislectl_next
+    set -l path ""
+    for word in (commandline -opc)[2..]
+        switch "$path $word"
+{steps}
+        end
+    end
+    switch "$path"
+{words}
+    end
+end
+complete -c aislectl -f -a "(__aislectl_next)"
+"""
+
+Shell = Literal["bash", "zsh", "fish"]
+SHELLS: Final = get_args(Shell)
 
 
-def script(shell: Literal["bash", "zsh"], parser: argparse.ArgumentParser) -> str:
+# How each shell writes: "at this point, this word leads to that point", and "at this point, these may follow".
+_DIALECTS: Final[Mapping[Shell, tuple[str, str, str]]] = {
+    "bash": (_BASH, '"{at} {word}") path="{to}" ;;', '"{at}") COMPREPLY=($(compgen -W "{found}" -- "$cur")) ;;'),
+    "zsh": (_ZSH, '"{at} {word}") at="{to}" ;;', '"{at}") compadd -- {found} ;;'),
+    "fish": (_FISH, 'case "{at} {word}"; set path "{to}"', 'case "{at}"; string split " " -- "{found}"'),
+}
+
+
+def script(shell: Shell, parser: argparse.ArgumentParser) -> str:
     """The script to be read by a shell."""
+    whole, step, offer = _DIALECTS[shell]
     levels = dict(_levels(parser, ()))
-    steps = [f'            "{_path(path[:-1])} {path[-1]}") path="{_path(path)}" ;;' for path in levels if path]
-    words = [
-        f'        "{_path(path)}") COMPREPLY=($(compgen -W "{" ".join(found)}" -- "$cur")) ;;'
-        for path, found in levels.items()
-    ]
-    bash = _BASH.format(steps="\n".join(steps), words="\n".join(words))
-    return bash if shell == "bash" else _ZSH.format(bash=bash)
+    steps = [step.format(at=_path(path[:-1]), word=path[-1], to=_path(path)) for path in levels if path]
+    offers = [offer.format(at=_path(path), found=" ".join(found)) for path, found in levels.items()]
+    return whole.format(steps=_indented(steps, 12), words=_indented(offers, 8))
+
+
+def _indented(lines: list[str], by: int) -> str:
+    return "\n".join(" " * by + line for line in lines)
 
 
 def _path(path: tuple[str, ...]) -> str:

@@ -19,7 +19,7 @@ from edge_agent.settings import Settings
 from edge_agent.technician import broker, host, wiring
 from edge_agent.technician import desk as desks
 from edge_agent.technician.desk import Desk, NotReachable
-from edge_agent.technician.screens import BAD, GOOD, QUIET, WARN, table
+from edge_agent.technician.screens import BAD, GOOD, QUIET, WARN, connected, table
 from edge_agent.technician.speech import Speech
 from shared.clock import SystemClock
 
@@ -140,7 +140,7 @@ async def _faults(seen: Examination) -> None:
     say = seen.desk.say
     for fault in await seen.desk.ask("faults"):
         detail = f"{say.word(fault['code'])}, {fault['scope']}: {say.sentence(fault.get('detail', ''))}"
-        seen.note("fault", "bad", detail, say("the guide has a page for each fault: docs/technician"))
+        seen.note("fault", "bad", detail, say.fix(fault["code"]))
 
 
 def _ports(seen: Examination, settings: Settings) -> None:
@@ -167,7 +167,7 @@ def _cloud(seen: Examination, status: Mapping[str, Any]) -> None:
     detail = f"{say('Facts waiting')} {waiting}"
     if not status["connected"]:
         fix = say("the machine sells on without the cloud; look at broker and network below")
-        seen.note("cloud", "warn", f"{say('not connected')}, {detail}", fix)
+        seen.note("cloud", "warn", f"{connected(status, say)}, {detail}", fix)
     elif waiting > WAITING_MAX:
         seen.note(
             "cloud", "warn", detail, say("if it does not fall within minutes: tell the operator, ingest may stand")
@@ -184,7 +184,7 @@ def _clock(seen: Examination) -> None:
         "restored": ("warn", say("no time server answered since the start: timedatectl, and let UDP port 123 out")),
         "unset": (
             "bad",
-            say("the clock was never set: timedatectl set-time, or connect the network; TLS fails until then"),
+            say("the clock was never set: timedatectl set-time, or connect the network; records have no time before"),
         ),
     }
     found, fix = told[state]

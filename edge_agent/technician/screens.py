@@ -61,6 +61,14 @@ def selling(status: Answer, say: Speech) -> Text:
     return Text(f"{say('not selling')}: {say.sentence(status['reason'])}", style=BAD)
 
 
+def connected(status: Answer, say: Speech) -> str:
+    """Whether the cloud can be reached, and if not, why the last try ended."""
+    if status["connected"]:
+        return say("connected")
+    because = say.sentence(status["not_connected_because"])
+    return f"{say('not connected')}: {because}" if because else say("not connected")
+
+
 def status(answer: Answer, say: Speech) -> RenderableType:
     """The machine in a dozen lines."""
     grid = Table.grid(padding=(0, 2))
@@ -74,8 +82,7 @@ def status(answer: Answer, say: Speech) -> RenderableType:
     grid.add_row(say("Boards"), boards)
     grid.add_row(say("Door"), Text(say("open"), style=WARN) if answer["door_open"] else say("shut"))
     grid.add_row(say("Temperature"), say.word(answer["temperature"], "band"))
-    cloud = Text(say("connected"), style=GOOD) if answer["connected"] else Text(say("not connected"), style=WARN)
-    grid.add_row(say("Cloud"), cloud)
+    grid.add_row(say("Cloud"), Text(connected(answer, say), style=GOOD if answer["connected"] else WARN))
     grid.add_row(say("Facts waiting"), str(answer["facts_waiting"]))
     grid.add_row(say("Configuration"), str(answer["config_version"]) if answer["config_version"] else say("none yet"))
     grid.add_row(say("Disk free"), size(answer["disk_free_bytes"]))

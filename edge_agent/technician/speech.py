@@ -45,9 +45,9 @@ class Speech:
         english, told = known
         return told if self.language == "zh" else english
 
-    def fix(self, pattern: str) -> str:
-        """What to do about an error pattern of a line."""
-        english, told = chinese.FIXES[pattern]
+    def fix(self, what: str) -> str:
+        """What to do about an error pattern of a line or a fault; one of newer software is looked up in the guide."""
+        english, told = chinese.FIXES.get(what, chinese.LOOK_IT_UP)
         return told if self.language == "zh" else english
 
     def sentence(self, sentence: str | None) -> str:

@@ -51,6 +51,9 @@ RESTART_PAUSE_MS = 1_000
 # From here on a person should know: access rules, a wrong epoch, a broker without a cloud behind it.
 STALLED_AFTER_MS = 600_000
 
+DENIED = "uplink_denied"  # the fault while the broker does not let this machine in, or does not take what it says
+STALLED = "uplink_stalled"  # the fault while the cloud confirms nothing
+
 
 class Link(Protocol):
     """The part of `shared.mqtt.Connection` that sends."""
@@ -109,6 +112,8 @@ class Sender:
         self._ask_pause_ms = ASK_AFTER_MS
         self._ask_at_ms = 0
         self._raised: set[str] = set()
+        # What an earlier run raised stands in the ledger, and this one ends it.
+        self._may_be_raised = True
 
     async def run(self, link: Link) -> None:
         """Send over one connection until it is lost; `PublishRefused` when the broker will not take a fact."""
@@ -121,8 +126,8 @@ class Sender:
         await self._send_all(link)
 
     async def denied(self, detail: str) -> None:
-        """The broker takes the connection and not what is published: a fault until the watermark moves."""
-        await self._raise("uplink_denied", detail)
+        """The broker refuses this machine, or what it publishes: a fault until the watermark moves."""
+        await self._raise(DENIED, detail)
 
     async def watermark(self, mark: Watermark) -> None:
         """The cloud says what it has; `Refused` when that is more than this ledger ever numbered."""
@@ -211,13 +216,17 @@ class Sender:
         waited_ms = now_ms - self._waiting_since_ms
         if waited_ms >= STALLED_AFTER_MS:
             sent = f"facts {self._acked + 1} to {self._sent} are sent"
-            await self._raise("uplink_stalled", f"{sent}, the cloud confirmed none in {waited_ms // 60_000} min")
+            await self._raise(STALLED, f"{sent}, the cloud confirmed none in {waited_ms // 60_000} min")
 
     async def _raise(self, code: str, detail: str) -> None:
         if code not in self._raised:
             self._raised.add(code)
+            self._may_be_raised = True
             await self._trouble(code, True, detail)
 
     async def _clear_troubles(self) -> None:
-        while self._raised:
-            await self._trouble(self._raised.pop(), False, "")
+        if self._may_be_raised:
+            self._raised.clear()
+            self._may_be_raised = False
+            for code in (DENIED, STALLED):
+                await self._trouble(code, False, "")

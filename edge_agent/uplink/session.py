@@ -21,7 +21,15 @@ from shared import mqtt, topics
 from shared.clock import Clock, within
 from shared.ids import Epoch, MachineId
 from shared.messages import Claim, Gone, Grant, Hello, Offer, PourOffer, Refusal, encode
-from shared.mqtt import Connection, Disconnected, MqttAddress, MqttVersion, PublishRefused
+from shared.mqtt import (
+    AccessRefused,
+    Connection,
+    Disconnected,
+    MqttAddress,
+    MqttVersion,
+    PublishRefused,
+    SubscribeRefused,
+)
 from shared.seal import MachineKeys
 
 log = logging.getLogger(__name__)
@@ -32,6 +40,11 @@ HELLO_EVERY_MS = 300_000
 READINGS_EVERY_MS = 60_000
 # A claim that the broker could not pass on within the life of a grant is of no use to anybody.
 CLAIM_EXPIRES_S = 10
+# A broker knows a password some seconds after the cloud has written it. Refused so often in a row, by growing pauses,
+# is a minute: then it is not that.
+LOGINS_REFUSED_MAX = 3
+
+Ended = Disconnected | PublishRefused | SubscribeRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +92,8 @@ class Uplink:
         self._clock = clock
         self._version = account.version
         self._link: Connection | None = None
+        self._ended_because = ""
+        self._logins_refused = 0
         self._hello_due = asyncio.Event()
         self._sender = Sender(
             outbox,
@@ -105,6 +120,11 @@ class Uplink:
     def connected(self) -> bool:
         """Whether the broker has accepted this machine and its subscription."""
         return self._link is not None
+
+    @property
+    def why_not_connected(self) -> str | None:
+        """Why the last conversation ended or did not begin; empty before the first, None while there is one."""
+        return None if self.connected else self._ended_because
 
     @property
     def offers(self) -> Mailbox[Offer | PourOffer]:
@@ -167,14 +187,22 @@ class Uplink:
                     with contextlib.suppress(Disconnected, PublishRefused):
                         link.publish_soon(*gone, qos=0)
                     raise
-        except* (Disconnected, PublishRefused) as ended:
-            refused = ended.subgroup(PublishRefused)
-            if refused is not None:
-                # Wrong access rules heal only by a person, and MQTT 3.1.1 would not even show them.
-                await self._sender.denied(str(_first(refused)))
-            raise _first(refused or ended) from None
+        except* (Disconnected, PublishRefused, SubscribeRefused) as ended:
+            reason = _first(ended.subgroup((AccessRefused, PublishRefused, SubscribeRefused)) or ended)
+            self._ended_because = str(reason)
+            if self._is_denied(reason):
+                await self._sender.denied(str(reason))
+            raise reason from None
+
+    def _is_denied(self, reason: Ended) -> bool:
+        """Wrong access rules heal only by a person; MQTT 3.1.1 would not even show a denied publish."""
+        if isinstance(reason, AccessRefused):
+            self._logins_refused += 1
+            return self._logins_refused >= LOGINS_REFUSED_MAX
+        return isinstance(reason, PublishRefused | SubscribeRefused)
 
     async def _converse(self, link: Connection) -> None:
+        self._logins_refused = 0
         await link.subscribe(topics.all_down(self._account.machine))
         log.info("connected: %r", link)
         self._link = link
@@ -215,7 +243,7 @@ class Uplink:
             await self._clock.sleep_ms(READINGS_EVERY_MS)
 
 
-def _first(group: BaseExceptionGroup[Disconnected | PublishRefused]) -> Disconnected | PublishRefused:
+def _first(group: BaseExceptionGroup[Ended]) -> Ended:
     """The first error inside, however deep: what several tasks of one dead connection raise is one event."""
     inner = group.exceptions[0]
     return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from edge_agent.ledger import journal, locks, outbox, stock
@@ -24,13 +25,13 @@ class LocalWords:
         watch: MachineWatch,
         ledger: LedgerDatabase,
         buses: tuple[Bus, ...],
-        connected: Any,
+        why_not_connected: Callable[[], str | None],
     ) -> None:
         self._operations = operations
         self._watch = watch
         self._ledger = ledger
         self._buses = buses
-        self._connected = connected
+        self._why_not_connected = why_not_connected
 
     def table(self) -> Vocabulary:
         """Every word, its parameters and who answers it."""
@@ -79,10 +80,11 @@ class LocalWords:
         return await self._ledger.read(look)
 
     async def _status(self, _: Nothing, caller: Caller) -> object:
-        where = await self._ledger.read(outbox.position)
+        waiting = await self._ledger.read(outbox.waiting)
         room = await self._ledger.room()
         reason = self._operations.why_not_selling()
         config = self._operations.config
+        unconnected = self._why_not_connected()
         return {
             "machine": self._ledger.machine,
             "epoch": self._ledger.epoch,
@@ -90,11 +92,12 @@ class LocalWords:
             "reason": reason,
             "busy": self._operations.busy(),
             "config_version": config.version if config else 0,
-            "connected": bool(self._connected()),
+            "connected": unconnected is None,
+            "not_connected_because": unconnected,
             "boards_down": dict(self._watch.boards_down()),
             "door_open": self._watch.condition.door_open,
             "temperature": self._watch.condition.band,
-            "facts_waiting": where.next_seq - 1 - where.acked,
+            "facts_waiting": waiting,
             "disk_free_bytes": room.free_bytes,
         }
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from shared import mqtt
-from shared.mqtt import Connection, Disconnected, Message, MqttAddress, PublishRefused, SubscribeRefused
+from shared.mqtt import AccessRefused, Connection, Disconnected, Message, MqttAddress, PublishRefused, SubscribeRefused
 from tests.brokers import Broker, amqtt_broker, free_port, mosquitto
 
 ANSWER_S = 10.0
@@ -179,15 +179,16 @@ async def test_wrong_password_is_told_apart_from_a_missing_broker(tmp_path: Path
     subprocess.run(["mosquitto_passwd", "-c", "-b", str(passwords), "m-1", "right"], check=True)
     passwords.chmod(0o644)
     with mosquitto(tmp_path, config=f"allow_anonymous false\npassword_file {passwords}") as broker:
-        with pytest.raises(Disconnected, match="Not authorized") as refused:
+        with pytest.raises(AccessRefused, match="Not authorized") as refused:
             async with mqtt.connect(broker.address, client_id="m-1", username="m-1", password="wr0ng-secret"):
                 pass
         assert "wr0ng-secret" not in str(refused.value)
         async with mqtt.connect(broker.address, client_id="m-1", username="m-1", password="right") as link:
             assert "right" not in repr(link)
-    with pytest.raises(Disconnected, match="Connect call failed"):
+    with pytest.raises(Disconnected, match="Connect call failed") as missing:
         async with mqtt.connect(MqttAddress("127.0.0.1", free_port()), client_id="m-1"):
             pass
+    assert not isinstance(missing.value, AccessRefused)
 
 
 @pytest.mark.parametrize("version", [5, 4])

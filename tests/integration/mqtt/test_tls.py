@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.settings import Uplink
+from edge_agent.technician.broker import reach
+from edge_agent.technician.speech import Speech
 from shared import mqtt
-from shared.clock import WALL_FLOOR_MS, Clock, ManualClock
+from shared.clock import WALL_FLOOR_MS, Clock, ManualClock, SystemClock
 from shared.mqtt import Disconnected, MqttAddress, TlsFiles
 from tests.brokers import mosquitto
 
@@ -89,6 +92,19 @@ async def test_another_host_name_is_refused(valid: MqttAddress) -> None:
 async def test_an_expired_certificate_is_refused(long_expired: MqttAddress) -> None:
     with pytest.raises(Disconnected, match="certificate has expired"):
         await publish(long_expired)
+
+
+async def test_the_doctor_tells_a_certificate_that_has_ended_from_a_clock_that_is_behind(
+    tmp_path: Path, authority: Authority
+) -> None:
+    for begin, end, fix in (("20200101", "20210101", "renews"), ("20390101", "20400101", "is behind")):
+        (tmp_path / end).mkdir()
+        with mosquitto(tmp_path / end, config=authority.sign(end, begin, end)) as broker:
+            uplink = Uplink(
+                host="localhost", port=broker.port, ca_file=authority.certificate, secret_file=tmp_path / "secret"
+            )
+            *_, (check, state, _, told) = await reach(uplink, SystemClock(), Speech("en"))
+            assert (check, state, fix in told) == ("tls", "bad", True), told
 
 
 async def test_plain_tcp_to_a_tls_broker_is_an_error(valid: MqttAddress) -> None:

@@ -16,7 +16,7 @@ import pytest
 from edge_agent.ledger import inbox, outbox
 from edge_agent.ledger.database import LedgerDatabase
 from edge_agent.supervise import supervise
-from edge_agent.uplink import sender
+from edge_agent.uplink import sender, session
 from edge_agent.uplink.memory import MemoryInbox, MemoryOutbox, MemoryReadings
 from edge_agent.uplink.ports import Inbox, LedgerInbox, LedgerOutbox, Outbox
 from edge_agent.uplink.rejects import Rejects
@@ -369,3 +369,14 @@ async def test_a_broker_that_denies_what_we_publish_is_a_fault(tmp_path: Path, r
         async with machine.running():
             await until(lambda: machine.troubles == [("uplink_denied", True)])
         assert (await machine.outbox.position()).acked == 0
+
+
+async def test_a_broker_that_lets_nobody_in_is_a_fault_once_it_is_sure(tmp_path: Path) -> None:
+    (tmp_path / "passwords").touch()
+    with mosquitto(tmp_path, config=f"allow_anonymous false\npassword_file {tmp_path}/passwords") as broker:
+        machine = Machine(broker.address, tmp_path, version=5)
+        assert machine.uplink.why_not_connected == ""
+        async with machine.running():
+            await until(lambda: "Not authorized" in (machine.uplink.why_not_connected or ""))
+            await until(lambda: machine.troubles == [("uplink_denied", True)])
+        assert machine.uplink._logins_refused >= session.LOGINS_REFUSED_MAX, "a password may take a while to arrive"

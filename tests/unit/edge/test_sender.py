@@ -55,6 +55,7 @@ class Stage:
         self.notice = asyncio.Event()
         self.asked = 0
         self.troubles: list[tuple[str, bool]] = []
+        self.standing: set[str] = set()
         self.running: asyncio.Task[None] | None = None
         self.sender = Sender(
             self.outbox,
@@ -70,7 +71,10 @@ class Stage:
         self.asked += 1
 
     async def _trouble(self, code: str, active: bool, detail: str) -> None:
-        self.troubles.append((code, active))
+        """As the ledger takes it: what stands already is no news."""
+        if active != (code in self.standing):
+            (self.standing.add if active else self.standing.discard)(code)
+            self.troubles.append((code, active))
 
     def facts(self, count: int) -> None:
         for n in range(count):
@@ -301,6 +305,14 @@ async def test_a_refused_fact_is_a_fault_and_stays_in_the_outbox(stage: Stage) -
     await stage.mark(1)
     assert stage.link.sent == [1, 1]
     assert stage.troubles[-1] == ("uplink_denied", False)
+
+
+async def test_a_fault_of_an_earlier_run_ends_as_well(stage: Stage) -> None:
+    stage.standing |= {"uplink_denied", "uplink_stalled"}
+    stage.facts(1)
+    await stage.start()
+    await stage.mark(1)
+    assert stage.standing == set()
 
 
 async def test_a_lost_connection_ends_the_run(stage: Stage) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
+import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -76,5 +77,30 @@ def test_bash_completes_words_and_options() -> None:
     assert complete("completion", "z") == {"zsh"}
 
 
-def test_zsh_gets_the_same_through_its_own_door() -> None:
-    assert completion.script("zsh", argparse.ArgumentParser()).startswith("#compdef aislectl")
+def in_zsh(*typed: str) -> set[str]:
+    """What the function adds in zsh; choosing by what was typed, and the rest of its system, need a terminal."""
+    script = completion.script("zsh", parser(Speech("en")))
+    words = " ".join(f"'{word}'" for word in ("aislectl", *typed))
+    there = "compdef() { }; compadd() { shift; print -l -- $@ }"
+    ask = f"words=({words}); CURRENT={len(typed) + 1}; _aislectl; print PATH=$PATH"
+    told = subprocess.run(["zsh", "-fc", f"{there}\n{script}\n{ask}"], capture_output=True, text=True, check=True)
+    *added, path = told.stdout.splitlines()
+    assert path == f"PATH={os.environ['PATH']}", "path is a word of zsh itself"
+    return {word for word in added if word.startswith(typed[-1])}
+
+
+def in_fish(*typed: str) -> set[str]:
+    """What fish offers, by its own word for asking."""
+    script = completion.script("fish", parser(Speech("en")))
+    ask = f"complete -C '{' '.join(('aislectl', *typed))}'"
+    told = subprocess.run(["fish", "--no-config", "-c", f"{script}\n{ask}"], capture_output=True, text=True, check=True)
+    return set(told.stdout.split())
+
+
+@pytest.mark.parametrize("shell", [in_zsh, in_fish])
+def test_zsh_and_fish_offer_the_same(shell: Callable[..., set[str]]) -> None:
+    assert shell("st") == {"status", "stop"}
+    assert shell("visit", "") >= {"start", "end", "show"}
+    assert shell("--json", "profile", "t") == {"try"}
+    assert "--yes" in shell("sweep", "--")
+    assert shell("completion", "z") == {"zsh"}

@@ -2,43 +2,66 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
+import inspect
 import re
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
-from edge_agent import watch as machine_watch
-from edge_agent.pour import session as pour_session
-from edge_agent.pour import watch as pour_watch
+from edge_agent.ledger import inbox, outbox
+from edge_agent.technician import chinese
 from edge_agent.technician.cli import WORDS
 from edge_agent.technician.wiring import Pattern
 from edge_agent.vend import aisles
-from edge_agent.vend import session as vend_session
 from shared import messages
+from tests.architecture.tree import modules
 
 GUIDE = Path(__file__).resolve().parents[3] / "docs/technician"
 LANGUAGES = ("en", "zh")
 
-FAULTS = {
-    machine_watch.SILENT,
-    machine_watch.WRONG_BOARD,
-    machine_watch.SENSOR_BLOCKED,
-    machine_watch.STOPPED,
-    machine_watch.OLD_COPY,
-    vend_session.BLIND_SENSOR,
-    pour_session.LEAK,
-    pour_watch.METER_SILENT,
-    pour_watch.DRIFT,
-    "uplink_denied",
-    "uplink_stalled",
-}
+# Where a fault begins, by the name of what is called: which argument holds its code.
+RAISERS = {"raise_fault": 1, "FaultChanged": "code", "_lose": 1, "_raise": 0}
+
+
+def raised_faults() -> set[str]:
+    """Every fault that the agent can raise, as its sources say."""
+    codes: set[str] = set()
+    for module in modules("edge_agent"):
+        names = vars(importlib.import_module(module.name))
+        for node in ast.walk(module.tree):
+            if not isinstance(node, ast.Call):
+                continue
+            place = RAISERS.get(ast.unparse(node.func).rpartition(".")[2])
+            named = [keyword.value for keyword in node.keywords if keyword.arg == place]
+            for code in [node.args[place]] if isinstance(place, int) else named:
+                # A constant or its name. A variable carries what another call of these was given, or a refusal (below).
+                if isinstance(code, ast.Constant):
+                    codes.add(str(code.value))
+                elif isinstance(code, ast.Name) and code.id.isupper():
+                    codes.add(names[code.id])
+    refusals = inspect.getsource(inbox.accept_command) + inspect.getsource(outbox.acknowledge)
+    return codes | set(re.findall(r'raise Refused\(\s*"(\w+)"', refusals))
+
+
+FAULTS = raised_faults()
 LOCKS = {"jam", "open_motor", "refused", "nothing_seen", "motor_fault"}
 POURS = set(get_args(messages.PourReason)) - {"target", "stopped", "max_volume", "power_lost"}
 
 
 def pages(language: str) -> dict[str, str]:
     return {path.name: path.read_text(encoding="utf-8") for path in sorted((GUIDE / language).glob("*.md"))}
+
+
+def test_the_faults_were_found_in_the_sources() -> None:
+    assert {"board_silent", "board_wrong", "water_leak", "uplink_denied", "watermark_ahead", "stopped"} <= FAULTS
+
+
+def test_every_fault_has_a_name_and_a_fix_in_both_languages() -> None:
+    assert FAULTS - chinese.WORDS.keys() == set()
+    assert chinese.FIXES.keys() == FAULTS | set(get_args(Pattern))
 
 
 def test_both_languages_have_the_same_pages() -> None:

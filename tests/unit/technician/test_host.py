@@ -15,7 +15,7 @@ import pytest
 from edge_agent.settings import Uplink
 from edge_agent.technician import broker, host
 from edge_agent.technician.speech import Speech
-from shared.clock import SystemClock
+from shared.clock import Clock, ManualClock, SystemClock
 
 SAY = Speech("en")
 
@@ -129,6 +129,37 @@ async def test_a_broker_that_is_not_trusted_or_is_something_else(tmp_path: Path)
     async with listening(context) as port:
         assert await found(port) == {"broker": "ok", "tls": "bad"}
         assert await found(port, ca_file=ca_file, name="127.0.0.1") == {"broker": "ok", "tls": "bad"}
+
+
+async def fix_of_tls(port: int, ca_file: Path | None, name: str = "localhost", clock: Clock | None = None) -> str:
+    uplink = Uplink(host=name, port=port, ca_file=ca_file, secret_file=Path("secret"))
+    ((_, state, _, fix),) = [one for one in await broker.reach(uplink, clock or SystemClock(), SAY) if one[0] == "tls"]
+    assert bool(fix) is (state != "ok")
+    return fix
+
+
+async def test_what_to_do_about_tls_depends_on_what_is_wrong(tmp_path: Path) -> None:
+    ca_file, context = certificate(tmp_path, 400)
+    async with listening(context) as port:
+        assert "ca_file is not the broker's" in await fix_of_tls(port, None)
+        assert "uplink.host" in await fix_of_tls(port, ca_file, name="127.0.0.1")
+
+
+async def test_dates_are_not_judged_by_a_clock_that_was_never_set(tmp_path: Path) -> None:
+    """The agent connects all the same, and the doctor must not say otherwise."""
+    ca_file, context = certificate(tmp_path, 400)
+    async with listening(context) as port:
+        assert await fix_of_tls(port, ca_file, clock=ManualClock(wall_ms=0)) == ""
+
+
+async def test_a_port_that_knows_no_tls_is_no_matter_of_the_network() -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.transport.abort()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        assert "something else listens" in await fix_of_tls(port, None)
 
 
 async def test_a_broker_of_this_computer_without_tls() -> None:

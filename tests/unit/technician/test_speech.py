@@ -10,17 +10,12 @@ from typing import get_args
 
 import pytest
 
-from edge_agent import watch as machine_watch
 from edge_agent.links.breaker import BreakerState
-from edge_agent.pour import operations as pour_operations
-from edge_agent.pour import session as pour_session
-from edge_agent.pour import watch as pour_watch
 from edge_agent.selling import Band, Condition, not_selling_because
 from edge_agent.technician import chinese, screens
 from edge_agent.technician.motors import Oddity
 from edge_agent.technician.speech import Speech, chosen_language
 from edge_agent.technician.wiring import Pattern
-from edge_agent.vend import session as vend_session
 from shared import messages
 from shared.clock import ClockState
 from shared.water import ServiceMode, Warmth
@@ -90,30 +85,12 @@ def test_the_chinese_half_is_chinese() -> None:
         ("plan", get_args(ServiceMode)),
         ("pour", ("claimed", "refused", "open", "ended", "doubtful")),
         ("", screens.PROBES),
-        (
-            "",
-            (
-                machine_watch.SILENT,
-                machine_watch.WRONG_BOARD,
-                machine_watch.SENSOR_BLOCKED,
-                machine_watch.STOPPED,
-                machine_watch.OLD_COPY,
-                vend_session.BLIND_SENSOR,
-                pour_session.LEAK,
-                pour_watch.METER_SILENT,
-                pour_operations.DRIFT,
-            ),
-        ),
     ],
 )
 def test_every_word_of_a_protocol_has_its_translation(context: str, words: tuple[str, ...]) -> None:
     assert words
     missing = [word for word in words if f"{context}/{word}" not in chinese.WORDS and word not in chinese.WORDS]
     assert missing == []
-
-
-def test_every_pattern_of_a_line_says_what_to_do() -> None:
-    assert chinese.FIXES.keys() == set(get_args(Pattern))
 
 
 SELLING = Condition(
@@ -147,6 +124,27 @@ def test_every_reason_not_to_sell_is_told_in_chinese(change: dict[str, object]) 
     assert reason is not None
     assert Speech("zh").sentence(reason) != reason
     assert Speech("en").sentence(reason) == reason
+
+
+@pytest.mark.parametrize(
+    ("english", "told"),
+    [
+        ("the broker refused the connection: Not authorized", "消息服务器拒绝登录：密钥不对或已作废"),
+        ("up/m-1/fact: publish refused: Not authorized", "消息服务器不允许 up/m-1/fact"),
+        ("mqtts://h:8883: certificate verify failed: certificate has expired", "mqtts://h:8883: 证书已过期"),
+        ("certificate is not yet valid", "证书尚未生效"),
+        ("self-signed certificate in certificate chain", "证书不是由所信任的机构签发"),
+        ("Hostname mismatch, certificate is not valid for 'h'.", "证书不包含名称 h"),
+        ("mqtts://h:8883: Name or service not known", "mqtts://h:8883: 无法解析名称"),
+        ("facts 3 to 9 are sent, the cloud confirmed none in 10 min", "已发送 3 至 9 号记录，云端 10 分钟没有确认"),
+        (
+            "182500 facts wait for the cloud, 182500 are the limit: restore the connection",
+            "182500 条记录等待上传，已达上限：请恢复连接",
+        ),
+    ],
+)
+def test_why_there_is_no_connection_is_told_in_chinese(english: str, told: str) -> None:
+    assert Speech("zh").sentence(english) == told
 
 
 @pytest.mark.parametrize(
