@@ -1,26 +1,33 @@
-"""Beginning a rental: its machine stands there."""
+"""Beginning a rental: its machine stands there, and is from now on the one of him who rents it."""
 
 from __future__ import annotations
 
 from cloud.database import Work
 from cloud.errors import FleetError
 from cloud.events import Event, tell
+from cloud.machines.profile import DeviceChange, change_device
 from cloud.machines.register import machine_of
+from cloud.members.devices import bind, owner_of
 from cloud.rentals import store
 from cloud.rentals.model import Rental, begun
 from cloud.rentals.plan import send_plan
 
 
 async def begin_rental(work: Work, tenant: str, rental: str, machine: str) -> Rental:
-    """Let a rental begin on a machine, from now; the machine learns its terms.
+    """Let a rental begin on a machine, from now: it is the customer's, one of the rented product, and learns its terms.
 
-    FleetError: not_found (rental, machine), conflict when the rental has begun or the machine is rented already.
+    FleetError: not_found (rental, machine), gone machine or customer, conflict when the rental has begun, or the
+    machine is rented already or somebody else's.
     """
     found = await rental_of(work, tenant, rental, lock=True)
     await machine_of(work, tenant, machine, lock=True)
     if other := await store.held_by(work, tenant, machine):
         raise FleetError("conflict", f"the machine is held by the rental {other.rental!r}", field="machine")
+    if await owner_of(work, tenant, machine) not in (None, found.member):
+        raise FleetError("conflict", "the machine is bound to another customer: unbind it first", field="machine")
     running = begun(found, machine, work.now_ms)
+    await bind(work, tenant, machine, found.member)
+    await change_device(work, tenant, machine, DeviceChange(product=found.product))
     await store.put_rentals(work, [running])
     await send_plan(work, running)
     await tell(work, [rental_event(running, "rental.begun")])

@@ -7,6 +7,7 @@ from dataclasses import replace
 from cloud.database import Work
 from cloud.errors import FleetError
 from cloud.events import tell
+from cloud.members.devices import owner_of, unbind
 from cloud.members.ledger import Ledger
 from cloud.members.model import REVENUE, Posting, deposits
 from cloud.payments.refund import refund
@@ -86,6 +87,8 @@ async def _end(work: Work, ended: Rental, by: str, why: str) -> None:
             account=deposits(ended.rental),
         )
     if ended.machine is not None:
+        if await owner_of(work, ended.tenant, ended.machine) == ended.member:
+            await unbind(work, ended.tenant, ended.machine)
         desk = TicketDesk(work)
         desk.clear(Condition(ended.tenant, ended.machine, DISMANTLING, ended.rental))
         await desk.write()

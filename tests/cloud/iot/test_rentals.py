@@ -208,3 +208,32 @@ async def test_litres_end_a_metered_rental(shop: Shop, device: str) -> None:
     assert (await shop.told("anna", "GET", f"/rentals/{rental}"))["litres_left"] == 495
     await shop.pass_time(198 * DAY_MS)
     assert (await shop.told("anna", "GET", f"/rentals/{rental}"))["status"] == "overdue"
+
+
+async def test_the_machine_of_a_rental_is_the_customers_while_it_lasts(shop: Shop, device: str) -> None:
+    rental = await rental_of(shop, await rented(shop))
+    assert await shop.status("anna", "GET", f"/devices/{device}") == 403
+    await shop.told("owner", "POST", f"/devices/{device}/bind", {"user_id": "ben"})
+    assert await shop.status("owner", "POST", f"/rentals/{rental}/begin", {"device_id": device}) == 400
+    assert (await shop.told("anna", "GET", f"/rentals/{rental}"))["status"] == "agreed"
+    await shop.told("owner", "DELETE", f"/devices/{device}/bind")
+    await shop.told("owner", "POST", f"/rentals/{rental}/begin", {"device_id": device})
+    told = await shop.told("anna", "GET", f"/devices/{device}")
+    assert (told["user_id"], told["manufacture"]["product_id"]) == ("anna", "P1")
+    await shop.told("anna", "POST", f"/devices/{device}/share", {"user_id": "ben"})
+    await shop.told("anna", "POST", f"/rentals/{rental}/quit")
+    assert (await shop.told("owner", "GET", f"/devices/{device}"))["user_id"] == "anna"
+    await shop.told("owner", "POST", f"/rentals/{rental}/end", {})
+    assert (await shop.told("owner", "GET", f"/devices/{device}"))["user_id"] == ""
+    for who in ("anna", "ben"):
+        assert await shop.status(who, "GET", f"/devices/{device}") == 403
+
+
+async def test_a_machine_that_was_handed_on_stays_with_whom_it_went_to(shop: Shop, device: str) -> None:
+    rental = await rental_of(shop, await rented(shop))
+    await shop.told("owner", "POST", f"/rentals/{rental}/begin", {"device_id": device})
+    await shop.told("anna", "DELETE", f"/devices/{device}/bind")
+    await shop.told("owner", "POST", f"/devices/{device}/bind", {"user_id": "ben"})
+    await shop.told("anna", "POST", f"/rentals/{rental}/quit")
+    await shop.told("owner", "POST", f"/rentals/{rental}/end", {})
+    assert (await shop.told("owner", "GET", f"/devices/{device}"))["user_id"] == "ben"
