@@ -35,11 +35,13 @@ async def list_promotions(work: Work, tenants: Reach, ask: Ask, *, running: bool
 async def list_coupons(work: Work, reach: Reach, ask: Ask, *, used: bool | None = None) -> Page[Coupon]:
     """Coupons within reach, newest first: a member's own, or those of a whole brand.
 
-    One whose order was closed without having been paid has not been used.
+    One whose order came to nothing (`Purchase.is_undone`) has not been used.
     """
     of, its_order = coupons.c, purchases.c
     same = and_(its_order.tenant == of.tenant, its_order.purchase == of.purchase)
-    given_back = and_(its_order.state == "close", its_order.paid_ms.is_(None))
+    cost = its_order.goods_fen + its_order.freight_fen + its_order.install_fen + its_order.deposit_fen
+    undone = or_(its_order.paid_ms.is_(None), its_order.repaid_fen == cost)
+    given_back = and_(its_order.state.in_(("close", "refund")), undone)
     free = or_(of.purchase.is_(None), func.coalesce(given_back, False))
     query = select(coupons, free.label("free")).join_from(coupons, purchases, same, isouter=True)
     query = query.where(within(reach, tenant=of.tenant, member=of.member))

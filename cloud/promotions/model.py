@@ -9,7 +9,9 @@ amount on, within a period. How a customer comes to it is its kind:
     group       by a coupon that everybody gets once enough customers have joined his group
 
 So there is one way to pay less: of the reductions that fit the best one, and on top of it at most one coupon. A coupon
-is used by one order; an order that was closed without having been paid gives it back.
+is used by one order. An order that came to nothing (closed unpaid, or paid and given back as a whole) has not used it:
+the coupon names its last order, and whether it is free follows from that order, so it cannot be given back twice. When
+the brand keeps a part of what was paid, the coupon stays used.
 
 A group is `forming` until it is full (`formed`, and its members get their coupons) or its time is over (`failed`).
 """

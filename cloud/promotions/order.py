@@ -65,7 +65,6 @@ async def _free_coupon(work: Work, tenant: str, member: str, coupon: str) -> Cou
         raise FleetError("invalid", f"he has no coupon {coupon!r}", field="coupon_id")
     if found.purchase is not None:
         before = await find_purchase(work, tenant, found.purchase)
-        # An order that was closed without having been paid gives its coupon back.
-        if before is None or before.state != "close" or before.paid_ms is not None:
+        if before is None or not before.is_undone:
             raise FleetError("invalid", f"the coupon {coupon!r} was used", field="coupon_id")
     return found

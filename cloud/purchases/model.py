@@ -170,6 +170,12 @@ class Purchase:
         return self.goods_fen + self.freight_fen + self.install_fen
 
     @property
+    def is_undone(self) -> bool:
+        """Whether it is over and nothing of it was paid for good: never paid, or everything went back."""
+        over = self.state in ("close", "refund")
+        return over and (self.paid_ms is None or self.repaid_fen == self.amount_fen)
+
+    @property
     def when_paid(self) -> PurchaseEvent:
         """What happens to it when its money is there."""
         return "pay_at_once" if self.kind == "renewal" else "pay"

@@ -247,3 +247,36 @@ async def test_advertisements_are_shown_where_and_while_the_brand_says(shop: Sho
     await shop.told("owner", "DELETE", f"/advertisements/{here}")
     assert await seen("anna") == []
     assert await shop.status("owner", "POST", "/advertisements", {"title": "x"}) == 422
+
+
+async def test_an_order_given_back_as_a_whole_gives_its_coupon_back(shop: Shop) -> None:
+    spring = await offer(shop)
+    coupon = (await shop.told("anna", "POST", f"/promotions/{spring}/claim"))["coupon_id"]
+    cancelled = (await buy(shop, coupon=coupon))["order_id"]
+    await shop.pay(cancelled)
+    assert await refused(shop, coupon) == 422
+    await shop.told("owner", "POST", f"/orders/{cancelled}/status/close")
+    (free,) = await shop.told("anna", "GET", "/coupons", used="false")
+    assert free["order_id"] == ""
+
+    returned = (await buy(shop, coupon=coupon))["order_id"]
+    await shop.pay(returned)
+    await give_back(shop, returned, {})
+    (free,) = await shop.told("anna", "GET", "/coupons", used="false")
+    assert free["coupon_id"] == coupon
+
+    kept = (await buy(shop, coupon=coupon))["order_id"]
+    await shop.pay(kept)
+    await give_back(shop, kept, {"amount": 179.97})
+    assert await shop.told("anna", "GET", "/coupons", used="false") == []
+    assert await refused(shop, coupon) == 422, "a fen was kept, so something was bought with it"
+    await shop.make_calls()
+    assert await shop.drift() == 0
+
+
+async def give_back(shop: Shop, order: str, body: dict[str, Any]) -> None:
+    """Send an order, and have its goods and (so much of) its money go back."""
+    await shop.deliver(order)
+    await shop.told("anna", "POST", f"/orders/{order}/status/return")
+    await shop.told("owner", "POST", f"/orders/{order}/status/consent")
+    await shop.told("owner", "PUT", f"/orders/{order}/status/refund", body)
