@@ -76,8 +76,13 @@ _wakers: set[Callable[[], None]] = set()
 
 async def enqueue(work: Work, tenant: str, kind: str, subject: str, *, after_ms: int = 0) -> None:
     """Make this call once the work is committed and `after_ms` have passed; one that waits already begins anew."""
-    line = {"tenant": tenant, "kind": kind, "subject": subject, "next_ms": work.now_ms + after_ms, "tries": 0}
-    await work.put(outcalls, [line])
+    await enqueue_all(work, tenant, kind, [subject], after_ms=after_ms)
+
+
+async def enqueue_all(work: Work, tenant: str, kind: str, subjects: Collection[str], *, after_ms: int = 0) -> None:
+    """As `enqueue`, for many subjects of one kind."""
+    due = {"tenant": tenant, "kind": kind, "next_ms": work.now_ms + after_ms, "tries": 0}
+    await work.put(outcalls, [{**due, "subject": subject} for subject in subjects])
     work.after_commit(wake)
 
 

@@ -13,11 +13,13 @@ from cloud.payments.payout import PAYOUT, payout_handler
 from cloud.payments.refund import REFUND, refund_handler
 from cloud.payments.request import FOLLOW
 from cloud.payments.till import TOP_UP, Purpose, Till
+from cloud.products.shelf import REFIT
 from cloud.providers.directory import Providers
 from cloud.purchases.model import Deadlines
 from cloud.purchases.prepay import purchase_purpose
 from cloud.rentals.plan import PLAN, plan_handler
 from cloud.settings import Settings
+from cloud.water.refit import refit_handler
 from shared.clock import Clock
 
 
@@ -48,5 +50,6 @@ def handlers(till: Till, codes: Codes, credentials: Credentials) -> Handlers:
         REFUND: refund_handler(till),
         PAYOUT: payout_handler(till),
         PLAN: plan_handler(credentials),
+        REFIT: refit_handler(credentials),
         SMS: sms_handler(codes, till.providers),
     }

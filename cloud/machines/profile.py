@@ -92,6 +92,19 @@ async def device_of(work: Work, tenant: str, machine: str, *, lock: bool = False
     return found
 
 
+async def lock_fitted(work: Work, tenant: str, product: str, after: str, limit: int) -> tuple[list[str], str | None]:
+    """Machines in service of a product's kind, locked: the next ones after the id `after`, and where to go on.
+
+    The place is None at the end.
+    """
+    some = await store.find_fitted(work, tenant, product, after, limit)
+    found = await store.lock_machines(work, tenant, some)
+    # Another product may have been noted while this waited for the locks.
+    profiles = await store.find_profiles(work, tenant, some)
+    here = [one for one in some if found[one].retired_ms is None and profiles[one].product == product]
+    return here, some[-1] if len(some) == limit else None
+
+
 async def change_device(work: Work, tenant: str, machine: str, change: DeviceChange) -> None:
     """Change what is given of what people know of a machine. FleetError: not_found, gone."""
     found = await device_of(work, tenant, machine, lock=True)

@@ -110,6 +110,7 @@ machine_profiles = Table(
     Column("iccid", Text, nullable=False),
     Column("stopped", Boolean, nullable=False),
     Column("service_ends_ms", BigInteger),
+    Index("ix_machine_profiles_product", "tenant", "product", "machine"),
 )
 
 faults = Table(
@@ -329,6 +330,13 @@ async def lock_machines(work: Work, tenant: str, wanted: Collection[str]) -> dic
         query = select(machines).where(and_(machines.c.tenant == tenant, here)).order_by(machines.c.machine)
         found |= {row.machine: machine_of(row) for row in await work.rows(query.with_for_update())}
     return found
+
+
+async def find_fitted(work: Work, tenant: str, product: str, after: str, limit: int) -> list[str]:
+    """Ids of machines of a product's kind, in order, from after an id on."""
+    of = machine_profiles.c
+    query = select(of.machine).where(of.tenant == tenant, of.product == product, of.machine > after)
+    return [row.machine for row in await work.rows(query.order_by(of.machine).limit(limit))]
 
 
 async def owners(work: Work, wanted: Collection[str]) -> dict[str, str]:

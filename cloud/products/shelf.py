@@ -6,12 +6,16 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
+from cloud import outcalls
 from cloud.accounts.brands import brand_number
 from cloud.database import Work
 from cloud.errors import FleetError
 from cloud.products import store
 from cloud.products.model import Product, problem_of
 from shared.ids import MalformedId, check_id
+
+# The call that brings the machines of a product to its new specification (`cloud.water.refit`).
+REFIT = "product_refit"
 
 
 async def add_product(work: Work, tenant: str, product: str | None, fields: Mapping[str, Any]) -> Product:
@@ -33,11 +37,21 @@ async def add_product(work: Work, tenant: str, product: str | None, fields: Mapp
 
 
 async def change_product(work: Work, tenant: str, product: str, fields: Mapping[str, Any]) -> Product:
-    """Change the fields given and keep the rest; FleetError: not_found, gone, invalid."""
+    """Change the fields given and keep the rest; its machines become what a new specification says.
+
+    FleetError: not_found, gone, invalid.
+    """
     found = await product_of(work, tenant, product, lock=True)
     changed = replace(found, **fields, changed_ms=work.now_ms)
     await store.put_product(work, _sound(changed))
+    if changed.specification != found.specification:
+        await refit_machines(work, tenant, [product])
     return changed
+
+
+async def refit_machines(work: Work, tenant: str, changed: Collection[str]) -> None:
+    """Have the machines of these products become what their specifications say, after the commit."""
+    await outcalls.enqueue_all(work, tenant, REFIT, changed)
 
 
 async def delete_product(work: Work, tenant: str, product: str) -> None:

@@ -41,24 +41,35 @@ async def equip(
     when it first says hello. FleetError: not_found, invalid when the whole cannot be so.
     """
     await machine_of(work, tenant, machine, lock=True)
-    config = await current_config(work, tenant, machine)
-    before = None if config is None else config.purifier
-    wanted = equipped(specification, before, plan)
-    if wanted == before:
+    decided = fitted(specification, machine, await current_config(work, tenant, machine), plan)
+    if decided is None:
         return None
-    version = 1 if config is None else config.version + 1
-    basis = config or MachineConfig(machine=machine, version=version, aisles=())
-    decided = msgspec.structs.replace(basis, version=version, purifier=wanted)
     if problems := config_problems(decided):
         raise FleetError("invalid", problems[0], field="specification", data={"problems": problems})
     await put_configs(work, credentials, tenant, [decided], made_by)
     return decided
 
 
+def fitted(
+    specification: Specification, machine: str, config: MachineConfig | None, plan: ServicePlan | None = None
+) -> MachineConfig | None:
+    """The version after `config` in which a machine is what its product says; None: it is so already."""
+    before = None if config is None else config.purifier
+    wanted = equipped(specification, before, plan)
+    if wanted == before:
+        return None
+    version = 1 if config is None else config.version + 1
+    basis = config or MachineConfig(machine=machine, version=version, aisles=())
+    return msgspec.structs.replace(basis, version=version, purifier=wanted)
+
+
 def equipped(
     specification: Specification, before: PurifierConfig | None, plan: ServicePlan | None = None
 ) -> PurifierConfig:
-    """A machine's configuration with a product's specification; what the specification leaves out stays as it was."""
+    """A machine's configuration with a product's specification; what the specification leaves out stays as it was.
+
+    Under `plan`, or what the mode says while nobody rents it, or else the plan that it has.
+    """
     outlets = _outlets(specification, () if before is None else before.outlets)
     filters = tuple(
         FilterSpec(
@@ -73,7 +84,9 @@ def equipped(
     if before is None:
         return PurifierConfig(outlets=outlets, plan=plan or idle_plan(specification), filters=filters)
     kept = filters or before.filters
-    return msgspec.structs.replace(before, outlets=outlets, plan=plan or before.plan, filters=kept)
+    return msgspec.structs.replace(
+        before, outlets=outlets, plan=plan or _plan_kept(before.plan, specification), filters=kept
+    )
 
 
 def idle_plan(specification: Specification) -> ServicePlan:
@@ -81,6 +94,14 @@ def idle_plan(specification: Specification) -> ServicePlan:
     mode = _MODES[specification.mode]
     ends_ms = 0 if mode in ("timed_rental", "metered_rental") else None
     return ServicePlan(plan=specification.mode, mode=mode, ends_wall_ms=ends_ms)
+
+
+def _plan_kept(before: ServicePlan, specification: Specification) -> ServicePlan:
+    """A rental and a plan that somebody set by hand stay; the plan of a mode follows its product to another mode."""
+    if specification.mode in ("reserved", before.plan) or before.plan not in _MODES:
+        return before
+    idle = idle_plan(specification)
+    return before if idle.mode == before.mode else idle
 
 
 def _outlets(specification: Specification, before: tuple[Outlet, ...]) -> tuple[Outlet, ...]:

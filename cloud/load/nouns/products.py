@@ -21,6 +21,7 @@ from cloud.products.model import (
     Terms,
     problem_of,
 )
+from cloud.products.shelf import refit_machines
 from cloud.products.store import products
 
 
@@ -61,6 +62,15 @@ class _Products(TableNoun[ProductRow]):
             if problem := problem_of(_product(draft.after)):
                 column, reason = problem
                 draft.object("commission" if column == "commis" else column, reason)
+
+    async def write(self, run: Run, brand: str, drafts: Sequence[Draft[ProductRow]]) -> None:
+        await super().write(run, brand, drafts)
+        changed = [
+            draft.after.product
+            for draft in drafts
+            if draft.before is not None and draft.before.specification != draft.after.specification
+        ]
+        await refit_machines(run.work, brand, changed)
 
 
 def _product(row: ProductRow) -> Product:
