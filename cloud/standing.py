@@ -20,7 +20,7 @@ from cloud.accounts.model import Reach
 from cloud.accounts.reach import within
 from cloud.catalog.store import goods, pictures_of
 from cloud.database import Work
-from cloud.machines.store import aisles, commands, machines
+from cloud.machines.store import aisles, commands, machine_profiles, machines
 from cloud.paging import Ask, Page, page
 from cloud.stock.store import aisle_asks, stock_balances, warehouse_balances
 from cloud.tickets.create import OUT_OF_STOCK
@@ -84,7 +84,9 @@ async def list_standings(
 ) -> Page[MachineStanding]:
     """The machines in shops within reach, by id; sorted by -short or -out on wish."""
     here = within(reach, tenant=machines.c.tenant, unit=machines.c.shop)
-    query = select(machines).where(machines.c.tenant == tenant, machines.c.shop.is_not(None), here)
+    query = select(machines).where(
+        machines.c.tenant == tenant, machines.c.shop.is_not(None), here, _sells_goods(tenant)
+    )
     if wanted.shop is not None:
         query = query.where(machines.c.shop == wanted.shop)
     if wanted.search is not None:
@@ -113,7 +115,7 @@ async def standings_of(
 
 async def count_standings(work: Work, tenant: str, shop: str, *, shortage_at: int) -> dict[Standing, int]:
     """How many machines of a shop are normal, short and out."""
-    here = machines.c.tenant == tenant, machines.c.shop == shop
+    here = machines.c.tenant == tenant, machines.c.shop == shop, _sells_goods(tenant)
     sums = _sums(tenant, shortage_at, select(machines.c.machine).where(*here))
     standing = _standing(sums, tenant).label("standing")
     query = select(standing, func.count().label("machines")).select_from(machines)
@@ -121,6 +123,17 @@ async def count_standings(work: Work, tenant: str, shop: str, *, shortage_at: in
     rows = await work.rows(query.where(*here).group_by(standing))
     counted: dict[Standing, int] = {"normal": 0, "short": 0, "out": 0}
     return counted | {row.standing: row.machines for row in rows}
+
+
+def _sells_goods(tenant: str) -> ColumnElement[bool]:
+    """Not of a purifier, which has a plan of water and no aisle; a machine with both, or with nothing yet, is one.
+
+    Purifiers are looked up once for the whole list, through the plans that their profiles name.
+    """
+    of = machine_profiles.c
+    lies = and_(aisles.c.tenant == of.tenant, aisles.c.machine == of.machine, aisles.c.listed)
+    purifiers = select(of.machine).where(of.tenant == tenant, of.mode != "", ~exists().where(lies))
+    return machines.c.machine.not_in(purifiers)
 
 
 async def aisles_seen(work: Work, tenant: str, wanted: Collection[str]) -> list[AisleSeen]:

@@ -47,6 +47,7 @@ from cloud.ingest.read import (
 from cloud.machines.credentials import Credentials
 from cloud.machines.model import Machine, Origin
 from cloud.machines.planogram import resend_config
+from cloud.machines.profile import resend_stop
 from cloud.machines.register import machines_by_id
 from cloud.orders.grant import answer_claim
 from cloud.tickets.model import Condition
@@ -102,9 +103,15 @@ async def ingest_batch(database: Database, credentials: Credentials, messages: S
         return [sent for one in said for sent in await _ingest_one(database, credentials, one)]
     for machine, has_version in batch.behind:
         await database.transact(
-            partial(resend_config, credentials=credentials, machine=machine, has_version=has_version)
+            partial(_bring_up_to_date, credentials=credentials, machine=machine, has_version=has_version)
         )
     return batch.outgoing
+
+
+async def _bring_up_to_date(work: Work, credentials: Credentials, machine: Machine, has_version: int) -> None:
+    """Tell a machine that said hello what was decided while it could not hear."""
+    await resend_config(work, credentials, machine, has_version)
+    await resend_stop(work, credentials, machine)
 
 
 async def _ingest_one(database: Database, credentials: Credentials, one: Said) -> list[Outgoing]:

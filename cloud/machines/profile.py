@@ -17,7 +17,7 @@ from cloud.machines.credentials import Credentials
 from cloud.machines.model import Machine, MachineProfile
 from cloud.machines.planogram import current_config, put_configs
 from cloud.machines.register import machine_of, revoke
-from shared.ids import MachineId, MalformedId, parse_machine_id
+from shared.ids import CommandId, MachineId, MalformedId, parse_machine_id
 from shared.messages import MachineConfig, SetSelling, config_problems
 from shared.water import ServiceMode, ServicePlan
 
@@ -139,14 +139,36 @@ async def change_service(
         return
     await store.put_profiles(work, [changed])
     if changed.stopped != before.stopped and found.is_trusted:
-        reason = "out of service" if changed.stopped else ""
-        await ask(work, credentials, tenant, machine, SetSelling(selling=not changed.stopped, reason=reason), made_by)
+        await ask(work, credentials, tenant, machine, _selling(stopped=changed.stopped), made_by)
     config = await current_config(work, tenant, machine)
     if config is not None and config.purifier is not None:
         plan = _plan(config.purifier.plan, changed, config.version + 1, work.now_ms)
         if plan != config.purifier.plan:
             purifier = msgspec.structs.replace(config.purifier, plan=plan)
             await _decide(work, credentials, tenant, msgspec.structs.replace(config, purifier=purifier), made_by)
+
+
+async def set_selling(
+    work: Work, credentials: Credentials, tenant: str, machine: str, what: SetSelling, asked_by: str
+) -> CommandId:
+    """Stop a machine, or let it go on, and note that it is so; FleetError as `ask`."""
+    command = await ask(work, credentials, tenant, machine, what, asked_by)
+    profile = await store.find_profile(work, tenant, machine)
+    await store.put_profiles(work, [replace(profile, stopped=not what.selling)])
+    return command
+
+
+async def resend_stop(work: Work, credentials: Credentials, machine: Machine) -> None:
+    """Stop a machine that is to be stopped and does not know it, unless the command is on its way.
+
+    One that was stopped before it was claimed had no key to be told with, and a new ledger file does not remember.
+    """
+    if await store.lacks_stop(work, machine.tenant, machine.machine):
+        await ask(work, credentials, machine.tenant, machine.machine, _selling(stopped=True), "service")
+
+
+def _selling(*, stopped: bool) -> SetSelling:
+    return SetSelling(selling=not stopped, reason="out of service" if stopped else "")
 
 
 def _plan(plan: ServicePlan, profile: MachineProfile, version: int, now_ms: int) -> ServicePlan:
@@ -167,6 +189,8 @@ async def reset_device(work: Work, credentials: Credentials, tenant: str, machin
     blank = MachineProfile(tenant=tenant, machine=machine)
     forgotten = ("installer", "installed_ms", "installation", "remark", "coordinates", "stopped", "service_ends_ms")
     await store.put_profiles(work, [replace(made, **{name: getattr(blank, name) for name in forgotten})])
+    if made.stopped and found.is_trusted:
+        await ask(work, credentials, tenant, machine, _selling(stopped=False), made_by)
     await store.put_machine(work, replace(found, name=machine))
     config = await current_config(work, tenant, machine)
     if config is not None and (config.aisles or config.purifier is not None):

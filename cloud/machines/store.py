@@ -17,7 +17,9 @@ from sqlalchemy import (
     UniqueConstraint,
     and_,
     bindparam,
+    exists,
     func,
+    or_,
     select,
     text,
     true,
@@ -27,6 +29,9 @@ from sqlalchemy import (
 from cloud.database import Work, metadata, one_of, row_of, tenant_column
 from cloud.machines.model import Aisle, AisleLock, Fault, Machine, MachineProfile, MachineState
 from shared.ids import MachineId
+
+# The fault by which a machine says that the operator has stopped it.
+STOPPED = "stopped"
 
 machines = Table(
     "machines",
@@ -405,6 +410,19 @@ async def config_is_waiting(work: Work, tenant: str, machine: str) -> bool:
     """Whether a configuration is on its way to the machine."""
     here = and_(commands.c.tenant == tenant, commands.c.machine == machine, commands.c.state == "waiting")
     query = select(func.count()).where(and_(here, commands.c.kind == "apply_config"))
+    return bool(await work.scalar(query))
+
+
+async def lacks_stop(work: Work, tenant: str, machine: str) -> bool:
+    """Whether a machine is to be stopped, and neither says that it is nor was just told to."""
+
+    def of(table: Table, *where: ColumnElement[bool]) -> ColumnElement[bool]:
+        return and_(table.c.tenant == tenant, table.c.machine == machine, *where)
+
+    sells = exists().where(of(machine_states, machine_states.c.selling))
+    stands = exists().where(of(faults, faults.c.code == STOPPED, faults.c.active))
+    told = exists().where(of(commands, commands.c.state == "waiting", commands.c.kind == "set_selling"))
+    query = select(func.count()).where(of(machine_profiles, machine_profiles.c.stopped), or_(sells, ~stands), ~told)
     return bool(await work.scalar(query))
 
 

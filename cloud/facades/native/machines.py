@@ -33,7 +33,7 @@ from cloud.facades.native.machine_shapes import (
 )
 from cloud.facades.native.shapes import All, PageFilter, PageOf, all_of, page_of
 from cloud.ingest import browse as ingest
-from cloud.machines import browse, planogram, pricing, register
+from cloud.machines import browse, planogram, pricing, profile, register
 from cloud.machines.commands import ask
 from cloud.stock import browse as stock
 from shared.messages import Ask, CountStock, LoadStock, SetAisleLock, SetSelling
@@ -207,7 +207,11 @@ async def lock_aisle(call: Call[LockAsk, Nothing]) -> CommandRef:
 
 async def set_selling(call: Call[SellingAsk, Nothing]) -> CommandRef:
     """Stop a machine from selling, or let it sell again."""
-    return await _ask(call, SetSelling(selling=call.body.selling, reason=call.body.reason))
+    what = SetSelling(selling=call.body.selling, reason=call.body.reason)
+    asked = profile.set_selling(
+        call.work, call.parts.credentials, call.tenant, call.path["machine"], what, call.subject.login
+    )
+    return CommandRef(command=await asked)
 
 
 async def _ask(call: Call[Any, Nothing], what: Ask) -> CommandRef:

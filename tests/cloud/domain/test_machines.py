@@ -16,6 +16,7 @@ from cloud.errors import FleetError, IllegalEvent
 from cloud.events import KEEP_MS, Event, forget_old, read_after, tell
 from cloud.machines.commands import WAITING_MAX, ask
 from cloud.machines.planogram import put_config
+from cloud.machines.profile import ServiceChange, change_service
 from cloud.machines.register import claim, register, revoke
 from cloud.machines.store import commands
 from cloud.reports import AisleAccount, days_to_empty, machine_account, sales_by_hour
@@ -24,9 +25,9 @@ from cloud.tickets.handle import dispatch, finish
 from cloud.tickets.store import tickets
 from shared.clock import ManualClock
 from shared.ids import MachineId
-from shared.messages import AisleConfig, FaultChanged, SetSelling, StockCounted, VendFailed
+from shared.messages import AisleConfig, CommandAnswered, FaultChanged, SetSelling, StockCounted, VendFailed
 from tests.cloud.conftest import NOON_MS
-from tests.cloud.fleet import CREDENTIALS, PRICE_FEN, TENANT, new_machine, open_shop, pressed, say
+from tests.cloud.fleet import CREDENTIALS, PRICE_FEN, TENANT, Device, new_machine, open_shop, pressed, say
 
 HOUR_MS = 3_600_000
 
@@ -205,3 +206,37 @@ def test_the_server_secret_is_made_once_and_must_be_private(tmp_path: Path) -> N
     with pytest.raises(FleetError, match="chmod 600"):
         server_secret(tmp_path / "data")
     assert CREDENTIALS.machine_secret(MachineId("m1"), 1) != CREDENTIALS.machine_secret(MachineId("m1"), 2)
+
+
+async def test_a_stop_from_before_the_claim_reaches_the_machine(database: Database, clock: ManualClock) -> None:
+    async def stops() -> list[tuple[str, str]]:
+        async with database.look(tenant=TENANT) as work:
+            asked = select(commands).where(commands.c.kind == "set_selling").order_by(commands.c.asked_ms)
+            return [(row.state, row.command) for row in await work.rows(asked)]
+
+    async def change(stopped: bool) -> None:
+        async with database.work(tenant=TENANT) as work:
+            await change_service(work, CREDENTIALS, TENANT, "m1", ServiceChange(stopped=stopped), "li")
+
+    async with database.work(tenant=TENANT) as work:
+        await register(work, TENANT, "lobby", machine="m1")
+    await change(True)
+    assert await stops() == []
+    async with database.work(tenant=TENANT) as work:
+        await claim(work, CREDENTIALS, TENANT, "m1")
+    device = Device("m1", clock)
+    await say(database, device.hello(config_version=0), device.began())
+    await say(database, device.hello(config_version=0))
+    ((state, command),) = await stops()
+    assert state == "waiting", "it is said once, and repeated by the downlink"
+
+    stopped = FaultChanged(code="stopped", scope="machine", active=True, detail="out of service")
+    await say(database, device.fact(stopped), device.fact(CommandAnswered(command=command, done=True)))
+    await say(database, device.hello(config_version=0, selling=False))
+    assert [state for state, _ in await stops()] == ["done"]
+    await say(database, device.hello(config_version=0, selling=True))
+    assert [state for state, _ in await stops()] == ["done", "waiting"], "a new ledger has forgotten it"
+    await change(False)
+    clock.advance(1)
+    await say(database, device.hello(config_version=0))
+    assert len(await stops()) == 3

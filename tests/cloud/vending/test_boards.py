@@ -13,7 +13,8 @@ from cloud.boards import Period
 from cloud.calendar import Calendar, day_numbered, numbered
 from cloud.database import Database, Work
 from cloud.errors import FleetError
-from cloud.machines.register import machine_of
+from cloud.machines.planogram import put_config
+from cloud.machines.register import machine_of, register
 from cloud.machines.store import put_machine
 from cloud.orders.browse import count_settled
 from cloud.orders.refund import refund
@@ -21,9 +22,11 @@ from cloud.paging import Ask
 from cloud.standing import StandingFilter, count_standings, list_standings
 from cloud.tickets.create import ask_for_stock
 from shared.clock import ManualClock
+from shared.messages import AisleConfig
 from tests.cloud.conftest import NOON_MS
-from tests.cloud.fleet import PRICE_FEN, TENANT, VendFailed, pressed, say
+from tests.cloud.fleet import CREDENTIALS, PRICE_FEN, TENANT, VendFailed, pressed, say
 from tests.cloud.vending.shop import SHOP, fill, open_shop
+from tests.cloud.water.tap import open_tap
 
 CHINA = Calendar("Asia/Shanghai")
 TODAY = date(2026, 11, 20)
@@ -146,3 +149,28 @@ async def test_somebodys_word_holds_until_goods_arrive(database: Database) -> No
     assert (await standing(database))[0][1] == "out", "the machine has not said so yet"
     await shelf.obey()
     assert await standing(database) == [("m1", "normal", 0, 0)]
+
+
+async def test_a_purifier_in_a_shop_is_no_vending_machine(database: Database) -> None:
+    await open_shop(database)
+    await open_tap(database)
+
+    async def move(machine: str) -> None:
+        async with database.work(tenant=TENANT) as work:
+            await put_machine(work, replace(await machine_of(work, TENANT, machine), shop=SHOP))
+
+    await move("w1")
+    async with database.work(tenant=TENANT) as work:
+        await register(work, TENANT, "fresh from the factory", machine="m2")
+    await move("m2")
+    async with database.look(tenant=TENANT) as work:
+        found = await list_standings(work, Reach(TENANT), TENANT, StandingFilter(), Ask(), shortage_at=0)
+        counted = await count_standings(work, TENANT, SHOP, shortage_at=0)
+    assert ([one.machine for one in found.items], found.total) == (["m1", "m2"], 2)
+    assert sum(counted.values()) == 2
+    aisle = AisleConfig(aisle="A1", board=1, motor=1, goods="cola", price_fen=PRICE_FEN, capacity=10)
+    async with database.work(tenant=TENANT) as work:
+        await put_config(work, CREDENTIALS, TENANT, "w1", [aisle], "tests")
+    async with database.look(tenant=TENANT) as work:
+        both = await list_standings(work, Reach(TENANT), TENANT, StandingFilter(shop=SHOP), Ask(), shortage_at=0)
+    assert [one.machine for one in both.items] == ["m1", "m2", "w1"], "it gives water, and sells what lies in it"
