@@ -16,10 +16,11 @@ from functools import partial
 from cloud.accounts.people import tenant_exists
 from cloud.database import Database, Work
 from cloud.payments import store
-from cloud.payments.capture import Verdict, apply_report
-from cloud.payments.model import Payment
+from cloud.payments.capture import apply_report
+from cloud.payments.model import Payment, Verdict
+from cloud.payments.refund import apply_refund_report
 from cloud.payments.till import Till
-from cloud.providers.payment import BadCallback, CallbackAnswer, Notice
+from cloud.providers.payment import BadCallback, CallbackAnswer, Notice, RefundReport
 
 log = logging.getLogger("cloud.payments")
 
@@ -71,6 +72,8 @@ async def _apply(work: Work, till: Till, provider: str, notice: Notice, body: by
         verdict, reason = "ignored", "it is not about a payment"
     elif found is None:
         verdict, reason = "quarantined", f"there is no payment {payment!r}"
+    elif isinstance(notice.report, RefundReport):
+        verdict, reason = await apply_refund_report(work, till, found, notice.report, provider)
     else:
         verdict, reason = await apply_report(work, till, found, notice.report, provider)
     await store.judge_callback(work, work.tenant, key, verdict, reason)

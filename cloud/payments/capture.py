@@ -7,7 +7,6 @@ payment changes nothing and is answered with the objection.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
 
 from cloud import outcalls
 from cloud.database import Work
@@ -15,15 +14,12 @@ from cloud.errors import FleetError
 from cloud.events import Event, tell
 from cloud.members.ledger import Ledger
 from cloud.payments import store
-from cloud.payments.model import OPEN, PAID, Payment, advance, objection, received
+from cloud.payments.model import OPEN, PAID, Payment, Verdict, advance, objection, received
 from cloud.payments.refund import set_aside_refund
 from cloud.payments.request import FOLLOW
 from cloud.payments.till import Till
 from cloud.providers.payment import PaymentReport
 from cloud.providers.recording import RECORDING, settled
-
-# What was made of a provider's word.
-Verdict = Literal["applied", "again", "ignored", "quarantined"]
 
 
 async def apply_report(

@@ -30,7 +30,7 @@ from typing import Literal
 
 from cloud.errors import IllegalEvent
 from cloud.members.model import LEAVING, Posting, channel
-from cloud.providers.payment import Channel, OutgoingReport, PaymentReport, PayoutWay
+from cloud.providers.payment import Channel, OutgoingReport, PaymentReport, PayoutWay, RefundReport
 
 PaymentState = Literal["created", "pending", "captured", "partly_refunded", "refunded", "failed", "closed"]
 PaymentEvent = Literal[
@@ -85,6 +85,8 @@ OUTGOING: Mapping[tuple[OutgoingState, OutgoingEvent], OutgoingState] = {
 
 # Outgoing money that the provider is being asked for.
 BEING_ASKED: tuple[OutgoingState, ...] = ("asked", "accepted")
+# What was made of a provider's word.
+Verdict = Literal["applied", "again", "ignored", "quarantined"]
 # Outgoing money that lies in `leaving`.
 UNDERWAY: tuple[OutgoingState, ...] = ("asked", "accepted", "stuck")
 
@@ -196,6 +198,21 @@ def objection(payment: Payment, report: PaymentReport, provider: str, merchant: 
         return "it names no transaction"
     if payment.state in PAID and report.transaction != payment.transaction:
         return f"paid twice: {report.transaction!r} after {payment.transaction!r}"
+    return None
+
+
+def refund_objection(refund: Refund, payment: Payment, said: RefundReport, provider: str, merchant: str) -> str | None:
+    """Why a provider's word on a refund must not be applied to ours; None when it fits."""
+    if provider != payment.provider:
+        return f"the payment was begun at {payment.provider}, and {provider} reports its refund"
+    if said.payment != refund.payment:
+        return f"it is about payment {said.payment!r}"
+    if said.merchant != merchant:
+        return f"the money came from merchant {said.merchant!r} instead of {merchant!r}"
+    if said.amount_fen != refund.amount_fen:
+        return f"{said.amount_fen} fen went back instead of {refund.amount_fen}"
+    if refund.state not in UNDERWAY and said.report.state not in (refund.state, "accepted"):
+        return f"it is {said.report.state}, and was {refund.state} before"
     return None
 
 

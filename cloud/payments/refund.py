@@ -17,9 +17,20 @@ from cloud.events import Event, tell
 from cloud.members.ledger import Ledger
 from cloud.outcalls import Handler, Outcall
 from cloud.payments import store
-from cloud.payments.model import BEING_ASKED, Payment, Refund, next_state, returned, set_aside, settled
+from cloud.payments.model import (
+    BEING_ASKED,
+    UNDERWAY,
+    Payment,
+    Refund,
+    Verdict,
+    next_state,
+    refund_objection,
+    returned,
+    set_aside,
+    settled,
+)
 from cloud.payments.till import Till
-from cloud.providers.payment import OutgoingReport, RefundAsk
+from cloud.providers.payment import OutgoingReport, RefundAsk, RefundReport
 from shared.ids import mint_payment_id
 
 # The kind under which a refund is asked of its provider.
@@ -140,6 +151,7 @@ def refund_handler(till: Till) -> Handler:
             refund_fen=found.amount_fen,
             captured_fen=payment.captured_fen,
             reason=found.reason,
+            notify_url=till.notify_url(line.tenant, payment.provider),
         )
         report = await till.providers.payment(line.tenant, payment.provider).refund(ask)
         await database.transact(partial(_report, till=till, refund=found, report=report), tenant=line.tenant)
@@ -149,6 +161,28 @@ def refund_handler(till: Till) -> Handler:
         await database.transact(partial(_stick, refund=line.subject, detail=detail), tenant=line.tenant)
 
     return Handler(call, give_up, TRIES_MAX)
+
+
+async def apply_refund_report(
+    work: Work, till: Till, payment: Payment, said: RefundReport, provider: str
+) -> tuple[Verdict, str]:
+    """Apply what `provider` says unasked of a refund of a payment that this work has locked; what was made of it.
+
+    A refund that is stuck ends by it as well: nobody has to look any more.
+    """
+    found = await store.find_refund(work, payment.tenant, said.refund, lock=True)
+    if found is None:
+        return "quarantined", f"there is no refund {said.refund!r}"
+    merchant = till.providers.payment(payment.tenant, payment.provider).merchant
+    if wrong := refund_objection(found, payment, said, provider, merchant):
+        return "quarantined", wrong
+    if said.report.state == "accepted":
+        return "ignored", f"nothing follows from {said.report.detail}"
+    if found.state not in UNDERWAY:
+        return "again", f"it is {found.state} already"
+    await _apply(work, till, payment, found, said.report)
+    await outcalls.withdraw(work, payment.tenant, REFUND, found.refund)
+    return "applied", ""
 
 
 async def _report(work: Work, till: Till, refund: Refund, report: OutgoingReport) -> None:

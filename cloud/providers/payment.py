@@ -39,13 +39,14 @@ class PrepayAsk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundAsk:
-    """Give back `refund_fen` of a payment of `captured_fen`."""
+    """Give back `refund_fen` of a payment of `captured_fen`; `notify_url` is told how it ended, where that is done."""
 
     refund: str
     payment: str
     refund_fen: int
     captured_fen: int
     reason: str
+    notify_url: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +89,22 @@ class OutgoingReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RefundReport:
+    """What a provider says unasked of one refund; `merchant` is out of whose money it went."""
+
+    refund: str
+    payment: str
+    amount_fen: int
+    merchant: str
+    report: OutgoingReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """A callback that its provider has signed: `event` is its number there; no `report`: about something else."""
+    """A callback that its provider has signed: `event` is its number there. Without a report: about something else."""
 
     event: str
-    report: PaymentReport | None
+    report: PaymentReport | RefundReport | None
 
 
 class BadCallback(Exception):

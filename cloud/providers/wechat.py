@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -32,6 +32,7 @@ from cloud.providers.payment import (
     PayoutAsk,
     PrepayAsk,
     RefundAsk,
+    RefundReport,
 )
 from shared.clock import Clock
 
@@ -136,22 +137,18 @@ class WeChatPay:
 
     async def refund(self, ask: RefundAsk) -> OutgoingReport:
         """Refund; WeChat answers the same number with how far it is. Never refused on an error: that may be mended."""
-        body = {
+        body: dict[str, Any] = {
             "out_trade_no": ask.payment,
             "out_refund_no": ask.refund,
             "reason": ask.reason[:80],
             "amount": {"refund": ask.refund_fen, "total": ask.captured_fen, "currency": "CNY"},
         }
+        if ask.notify_url:
+            body["notify_url"] = ask.notify_url
         status, answer = await self._ask("POST", "/v3/refund/domestic/refunds", body)
         if status != 200:
             raise FleetError("unavailable", _complaint(answer, status))
-        said = str(answer.get("status"))
-        state = {"SUCCESS": "done", "CLOSED": "refused"}.get(said, "accepted")
-        return OutgoingReport(
-            state=state,  # type: ignore[arg-type]
-            transaction=str(answer.get("refund_id", "")),
-            detail=said,
-        )
+        return _outgoing(str(answer.get("status")), answer)
 
     async def pay_out(self, ask: PayoutAsk) -> OutgoingReport:
         """Transfer to a member's change purse. Asked after first: a transfer is never ordered twice."""
@@ -198,19 +195,35 @@ class WeChatPay:
         age_ms = now_ms - int(headers["wechatpay-timestamp"]) * 1000
         if abs(age_ms) > CALLBACK_AGE_MAX_MS:
             raise BadCallback("late", f"signed {age_ms // 1000} s ago")
+        readers: tuple[tuple[str, Callable[[Mapping[str, Any]], PaymentReport | RefundReport]], ...] = (
+            ("TRANSACTION.", _report),
+            ("REFUND.", self._refund_report),
+        )
         try:
             envelope = json.loads(body)
             resource = envelope["resource"]
-            if not str(envelope["event_type"]).startswith("TRANSACTION."):
+            read = next((read for kind, read in readers if str(envelope["event_type"]).startswith(kind)), None)
+            if read is None:
                 return Notice(event=str(envelope["id"]), report=None)
             opened = AESGCM(self._account.api_v3_key).decrypt(
                 str(resource["nonce"]).encode(),
                 base64.b64decode(str(resource["ciphertext"]), validate=True),
                 str(resource.get("associated_data", "")).encode(),
             )
-            return Notice(event=str(envelope["id"]), report=_report(json.loads(opened)))
+            return Notice(event=str(envelope["id"]), report=read(json.loads(opened)))
         except (ValueError, KeyError, TypeError, InvalidTag) as error:
             raise BadCallback("unreadable", f"{type(error).__name__} in a callback that WeChat has signed") from error
+
+    def _refund_report(self, said: Mapping[str, Any]) -> RefundReport:
+        """A refund as WeChat's callback describes it: it names the merchant, and no app."""
+        report = _outgoing(str(said["refund_status"]), said)
+        return RefundReport(
+            refund=str(said["out_refund_no"]),
+            payment=str(said["out_trade_no"]),
+            amount_fen=int(said["amount"]["refund"]),
+            merchant=f"{said['mchid']}/{self._account.app}",
+            report=report,
+        )
 
     def answer(self, trouble: str | None) -> CallbackAnswer:
         """204 ends it; with anything else WeChat calls again."""
@@ -250,6 +263,16 @@ class WeChatPay:
         if serial != self._account.public_key_id or not timestamp.isdecimal():
             return False
         return self._account.public_key.signed(f"{timestamp}\n{nonce}\n".encode() + body + b"\n", signature)
+
+
+def _outgoing(status: str, said: Mapping[str, Any]) -> OutgoingReport:
+    """How far a refund is. One that is ABNORMAL waits for the merchant, so it is not refused."""
+    state = {"SUCCESS": "done", "CLOSED": "refused"}.get(status, "accepted")
+    return OutgoingReport(
+        state=state,  # type: ignore[arg-type]
+        transaction=str(said.get("refund_id", "")),
+        detail=status,
+    )
 
 
 def _report(said: Mapping[str, Any]) -> PaymentReport:

@@ -20,6 +20,7 @@ from cloud.members.wallet import top_up, wallet_balance
 from cloud.paging import Ask
 from cloud.payments.browse import list_callbacks, payout_of
 from cloud.payments.callback import take_callback
+from cloud.payments.model import Refund
 from cloud.payments.payout import NewPayout, pay_out
 from cloud.payments.refund import refund
 from cloud.payments.till import Till
@@ -205,9 +206,96 @@ async def test_a_transaction_pays_one_payment(shop: Shop) -> None:
 
 
 async def test_a_callback_about_something_else_is_kept(shop: Shop) -> None:
-    headers, body = shop.house.callback({"out_refund_no": "x"}, kind="REFUND.SUCCESS")
+    headers, body = shop.house.callback({"complaint_id": "x"}, kind="COMPLAINT.CREATE")
     assert await shop.call_back(headers, body) == 204
     assert [verdict for verdict, _, _ in await shop.verdicts()] == ["ignored"]
+
+
+async def give_back(shop: Shop) -> Refund:
+    """Pay ten yuan into the wallet, and give four of them back; WeChat has taken it on."""
+    begun = await shop.counter.top_up(channel="weixin_native")
+    await shop.call_back(*shop.house.callback(shop.house.pay(begun.payment.payment)))
+    use = partial(
+        refund,
+        tenant=TENANT,
+        payment=begun.payment.payment,
+        amount_fen=400,
+        reference="r1",
+        reason="too much",
+        decided_by="tests",
+    )
+    given = await shop.counter.database.transact(use, tenant=TENANT)
+    await shop.counter.make_calls()  # PROCESSING
+    return given
+
+
+def refund_notice(given: Refund, **other: Any) -> dict[str, Any]:
+    """What WeChat calls back about a refund."""
+    return {
+        "mchid": MERCHANT,
+        "out_trade_no": given.payment,
+        "transaction_id": f"42000{given.payment}",
+        "out_refund_no": given.refund,
+        "refund_id": f"50000{given.refund}",
+        "refund_status": "SUCCESS",
+        "amount": {"total": 1_000, "refund": 400, "payer_total": 1_000, "payer_refund": 400},
+        **other,
+    }
+
+
+async def test_a_refund_ends_when_wechat_calls_back(shop: Shop, clock: ManualClock) -> None:
+    given = await give_back(shop)
+    assert shop.house.refunds[given.refund]["notify_url"] == f"https://fleet.example/callbacks/wechat/{TENANT}"
+    headers, body = shop.house.callback(refund_notice(given), event="r-1", kind="REFUND.SUCCESS")
+    for _ in range(3):
+        assert await shop.call_back(headers, body) == 204
+    again = shop.house.callback(refund_notice(given), event="r-2", kind="REFUND.SUCCESS")
+    assert await shop.call_back(*again) == 204
+    after = await shop.counter.seen(given.payment)
+    assert (after.state, after.refunded_fen, after.refunding_fen) == ("partly_refunded", 400, 0)
+    assert [(verdict, times) for verdict, _, times in (await shop.verdicts())[1:]] == [("applied", 3), ("again", 1)]
+    clock.advance(3_600_000)
+    assert await shop.counter.make_calls() == 0, "nobody asks after it any more"
+    assert await shop.in_wallet() == 600
+    assert await shop.counter.drift() == 0
+
+
+async def test_a_refund_that_wechat_closes_brings_the_money_back(shop: Shop) -> None:
+    given = await give_back(shop)
+    abnormal = shop.house.callback(refund_notice(given, refund_status="ABNORMAL"), event="r-1", kind="REFUND.ABNORMAL")
+    assert await shop.call_back(*abnormal) == 204
+    assert (await shop.counter.seen(given.payment)).refunding_fen == 400
+    closed = shop.house.callback(refund_notice(given, refund_status="CLOSED"), event="r-2", kind="REFUND.CLOSED")
+    assert await shop.call_back(*closed) == 204
+    after = await shop.counter.seen(given.payment)
+    assert (after.state, after.refunded_fen, after.refunding_fen) == ("captured", 0, 0)
+    opposite = shop.house.callback(refund_notice(given), event="r-3", kind="REFUND.SUCCESS")
+    assert await shop.call_back(*opposite) == 204
+    assert [verdict for verdict, _, _ in await shop.verdicts()] == ["applied", "ignored", "applied", "quarantined"]
+    assert await shop.in_wallet() == 1_000
+    assert await shop.counter.drift() == 0
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"mchid": "1900000999"},
+        {"out_refund_no": "nobodys"},
+        {"out_trade_no": "nobodys"},
+        {"amount": {"total": 1_000, "refund": 401}},
+    ],
+)
+async def test_a_refund_notice_that_does_not_fit_is_kept_for_a_person(other: dict[str, Any], shop: Shop) -> None:
+    given = await give_back(shop)
+    notice = shop.house.callback(refund_notice(given, **other), event="r-1", kind="REFUND.SUCCESS")
+    assert await shop.call_back(*notice) == 204
+    assert [verdict for verdict, _, _ in await shop.verdicts()] == ["applied", "quarantined"]
+    assert (await shop.counter.seen(given.payment)).refunding_fen == 400
+    forged_headers, body = shop.house.callback(refund_notice(given), event="r-2", kind="REFUND.SUCCESS")
+    assert await shop.call_back(forged_headers, body + b" ") == 401
+    late = shop.house.callback(refund_notice(given), event="r-3", kind="REFUND.SUCCESS", age_ms=6 * 60_000)
+    assert await shop.call_back(*late) == 401
+    assert (await shop.counter.seen(given.payment)).refunding_fen == 400
 
 
 async def test_after_a_refund_a_late_callback_changes_nothing(shop: Shop, clock: ManualClock) -> None:
