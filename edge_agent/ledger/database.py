@@ -78,8 +78,17 @@ class LedgerDatabase:
     ) -> Self:
         """Open the ledger at `path`, or begin it. See `opening.open_ledger` for what becomes of a damaged file.
 
-        Raises `LedgerRefused` when another process has it, or it belongs to newer software or another machine.
+        Raises `LedgerRefused` when another process has it, or it belongs to newer software or another machine,
+        `LedgerUnsafe` when the folder cannot be written.
         """
+        try:
+            return await cls._open(path, machine, clock, software, reserve_bytes)
+        except OSError as error:
+            told = f"{error.filename or path}: {error.strerror}"
+            raise LedgerUnsafe(f"{told}: check the data folder and its disk, then start again") from error
+
+    @classmethod
+    async def _open(cls, path: Path, machine: MachineId, clock: Clock, software: str, reserve_bytes: int) -> Self:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = _take_lock(path)
         # aiosqlite lends its thread. Opening is a job on it like any other, because a thread whose own connection fails

@@ -292,7 +292,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     ),
     "create the folder, owned by the agent's user, mode 0700": "创建该目录，归代理程序用户所有，权限 0700",
     "free": "可用",
-    "mounted read-only": "以只读方式挂载",
+    "cannot be written": "无法写入",
     "the kernel stopped writing after an error: read dmesg, copy the data folder, replace the medium": (
         "内核因错误停止写入：看 dmesg，复制数据目录，更换存储介质"
     ),
@@ -398,6 +398,7 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "breaker/open": ("left alone: it was silent too often", "已熔断：多次无应答"),
     "breaker/probing": ("being probed", "试探中"),
     # faults
+    "fault/stopped": ("stopped by the operator", "被运营停机"),
     "board_wrong": ("another board than expected", "驱动板不符"),
     "sensor_blocked": ("drop sensor blocked", "掉货检测被遮挡"),
     "drop_sensor": ("drop sensor blind", "掉货检测失灵"),
@@ -545,7 +546,7 @@ FIXES: Final[Mapping[str, tuple[str, str]]] = {
     ),
 }
 
-# Sentences that the agent makes; what stands in brackets goes over as it is.
+# Sentences that the agent makes; what stands in brackets goes over, translated where it is a sentence itself.
 PATTERNS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
     (re.compile(pattern, re.DOTALL), told)
     for pattern, told in (
@@ -567,6 +568,17 @@ PATTERNS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
         ("temperature: warm", "温度过高"),
         ("temperature: sensor_fault", "温度探头故障"),
         ("no aisle board answers", "没有驱动板应答"),
+        ("(no aisle board answers); (.*)", r"\1；\2"),
+        # why there is no water, as the display says it
+        ("Leak found, water is shut off. Please call service", "检测到漏水，已关闭出水，请联系维护人员"),
+        ("Water quality is out of range. Please call service", "水质未达标，暂停出水，请联系维护人员"),
+        ("A filter is used up. Please call service", "滤芯已到期，请联系维护人员更换"),
+        ("The rental has ended. Please renew it", "租期已到，请续费"),
+        ("The prepaid litres are used up. Please top up", "预付水量已用完，请充值"),
+        ("The flow meter does not answer. No water for now", "流量计无应答，暂停出水"),
+        ("The valve does not answer. No water for now", "阀门无应答，暂停出水"),
+        ("Test mode", "设备检测中"),
+        ("Out of service", "暂停服务"),
         ("settling what the last run left open", "正在核实上次未完成的出货"),
         ("not asked yet", "尚未询问"),
         ("drop sensor blocked", "掉货检测被遮挡"),
@@ -617,6 +629,10 @@ PATTERNS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
         (r"(.*?: )?(?:Name or service not known|Temporary failure in name resolution)", r"\1无法解析名称"),
         (r"(.*?: )?Network is unreachable", r"\1网络不可达"),
         (r"(.*?: )?No such file or directory", r"\1文件不存在"),
+        ("Permission denied", "没有权限"),
+        ("Read-only file system", "文件系统只读"),
+        ("Input/output error", "读写错误"),
+        ("the agent closed the local socket", "代理程序关闭了套接字"),
         ("the visit of (.*) goes on: end it first", r"\1 的到访尚未结束：请先结束"),
         ("no visit goes on: begin one first", "当前没有到访：请先开始"),
         (r"aisle (.*): (\d+) to be taken out, (\d+) available", r"货道 \1：要取出 \2，可用 \3"),

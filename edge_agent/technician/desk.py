@@ -115,7 +115,7 @@ class Desk:
                 )
             case _:
                 fix = self.say("the agent hung up: journalctl -u aisleflow-agent tells why")
-        return f"{path}: {error.strerror or error}: {fix}"
+        return f"{path}: {self.say.sentence(error.strerror or str(error))}: {fix}"
 
 
 def settings_file() -> Path:

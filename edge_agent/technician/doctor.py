@@ -139,7 +139,7 @@ async def _faults(seen: Examination) -> None:
     """A machine sells on beside most faults, so the sale alone does not tell of them."""
     say = seen.desk.say
     for fault in await seen.desk.ask("faults"):
-        detail = f"{say.word(fault['code'])}, {fault['scope']}: {say.sentence(fault.get('detail', ''))}"
+        detail = f"{say.word(fault['code'], 'fault')}, {fault['scope']}: {say.sentence(fault.get('detail', ''))}"
         seen.note("fault", "bad", detail, say.fix(fault["code"]))
 
 

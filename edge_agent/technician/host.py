@@ -1,7 +1,8 @@
-"""Looks at this computer: ports, disk, wear, and a ledger whose agent is down. Reads only."""
+"""Looks at this computer: ports, disk, wear, and a ledger whose agent is down. Changes nothing."""
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -59,9 +60,9 @@ def disk(folder: Path, reserve_mb: int, say: Speech) -> Iterator[tuple[str, Stat
         )
         return
     detail = f"{folder}: {size(free)} {say('free')}"
-    if _read_only(folder):
+    if (refusal := _not_written(folder)) is not None:
         fix = say("the kernel stopped writing after an error: read dmesg, copy the data folder, replace the medium")
-        yield "disk", "bad", f"{folder}: {say('mounted read-only')}", fix
+        yield "disk", "bad", f"{folder}: {say('cannot be written')}: {say.sentence(refusal.strerror)}", fix
     elif free < reserve_mb * MB:
         yield "disk", "bad", detail, say("free some space: journalctl --vacuum-size=100M, apt-get clean")
     elif free < ROOM_WARN_RESERVES * reserve_mb * MB:
@@ -71,8 +72,16 @@ def disk(folder: Path, reserve_mb: int, say: Speech) -> Iterator[tuple[str, Stat
     yield from wear(Path("/sys/block"), say)
 
 
-def _read_only(folder: Path) -> bool:
-    return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+def _not_written(folder: Path) -> OSError | None:
+    """What the kernel answers to a file that gets no name. The flags of the mount do not tell: an emergency sets none.
+
+    None when it can be written, when only space is missing, and when this account may not try.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return None
+    except OSError as error:
+        return None if error.errno in (errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT) else error
 
 
 def wear(blocks: Path, say: Speech) -> Iterator[tuple[str, State, str, str]]:

@@ -118,7 +118,9 @@ def faults(answer: Sequence[Answer], say: Speech) -> RenderableType:
     made = table(say("Fault"), say("Code"), say("Where"), say("Detail"))
     for fault in answer:
         detail = fault.get("detail", "")
-        made.add_row(Text(say.word(fault["code"]), style=BAD), fault["code"], fault["scope"], say.sentence(detail))
+        made.add_row(
+            Text(say.word(fault["code"], "fault"), style=BAD), fault["code"], fault["scope"], say.sentence(detail)
+        )
     return made
 
 
@@ -216,7 +218,7 @@ def water(answer: Answer, say: Speech) -> RenderableType:
     grid.add_row(say("Water"), gives)
     grid.add_row(say("Display"), answer["display"][say.language])
     if (plan := answer["plan"]) is not None:
-        left = [] if plan["left_ml"] is None else [f"{plan['left_ml'] / 1000:.1f} L"]
+        left = [] if plan["left_ml"] is None else [f"{max(0, plan['left_ml']) / 1000:.1f} L"]
         left += [] if plan["left_ms"] is None else [f"{days_left(plan['left_ms'])} {say('days')}"]
         grid.add_row(say("Plan"), f"{plan['plan']} ({say.word(plan['mode'], 'plan')}) {', '.join(left)}")
     grid.add_row(say("Meter factor"), f"{answer['pulses_per_litre_milli'] / 1000:.3f} / L")

@@ -7,6 +7,7 @@ and sentences that the agent made (`say.sentence("the door is open")`). A test h
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Final, Literal
 
@@ -16,6 +17,9 @@ Language = Literal["zh", "en"]
 
 # In the order in which gettext looks.
 VARIABLES: Final = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
+
+# A place in a Chinese sentence for a part of the English one, which may be a sentence itself.
+GROUP: Final = re.compile(r"\\(\d)")
 
 
 def chosen_language(environment: Mapping[str, str] | None = None) -> Language:
@@ -58,5 +62,6 @@ class Speech:
             return sentence
         for pattern, told in chinese.PATTERNS:
             if match := pattern.fullmatch(sentence):
-                return match.expand(told)
+                parts = [self.sentence(part) for part in match.groups()]
+                return GROUP.sub(lambda group, parts=parts: parts[int(group[1]) - 1], told)  # type: ignore[misc]
         return sentence

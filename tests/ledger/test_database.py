@@ -151,6 +151,13 @@ async def test_a_second_agent_is_turned_away(tmp_path: Path, clock: ManualClock)
         pass
 
 
+async def test_a_folder_that_cannot_be_written_is_told_in_a_sentence(tmp_path: Path, clock: ManualClock) -> None:
+    with pytest.raises(LedgerUnsafe, match=r"/proc/self/ledger.sqlite.lock: .*: check the data folder and its disk"):
+        await LedgerDatabase.open(
+            Path("/proc/self/ledger.sqlite"), machine=MachineId("m-1"), clock=clock, software="test"
+        )
+
+
 async def test_the_ledger_of_another_machine_is_refused(tmp_path: Path, clock: ManualClock) -> None:
     async with await open_database(tmp_path, clock):
         pass

@@ -107,6 +107,16 @@ def test_every_word_of_the_command_that_is_named_exists(language: str) -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+def test_the_index_says_how_a_fault_shows_as_its_page_does(language: str) -> None:
+    rows = re.findall(r"^\| \[(.*)\]\(([a-z-]+\.md)\) \| (.*) \|$", pages(language)["README.md"], re.MULTILINE)
+    index = {name: (title, shows) for title, name, shows in reversed(rows)}
+    told = {name: text.split("\n")[:3:2] for name, text in pages(language).items() if name != "README.md"}
+    assert {name: (f"# {title}", shows) for name, (title, shows) in index.items()} == {
+        name: tuple(lines) for name, lines in told.items()
+    }
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_every_link_leads_to_a_page(language: str) -> None:
     links = {
         (name, target) for name, text in pages(language).items() for target in re.findall(r"\]\(([^)]+\.md)\)", text)

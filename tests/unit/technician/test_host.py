@@ -44,6 +44,13 @@ def test_a_data_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     assert "create the folder" in fix
 
 
+def test_a_data_folder_that_the_kernel_does_not_write_is_told() -> None:
+    ((check, state, detail, fix),) = host.disk(Path("/proc/self"), 1, SAY)
+    assert (check, state) == ("disk", "bad")
+    assert "cannot be written" in detail
+    assert "replace the medium" in fix
+
+
 @pytest.mark.parametrize(
     ("life", "spare", "state"),
     [("0x01 0x02", "0x01", "ok"), ("0x03 0x09", "0x01", "warn"), ("0x01 0x01", "0x02", "warn")],

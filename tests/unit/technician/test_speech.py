@@ -11,6 +11,7 @@ from typing import get_args
 import pytest
 
 from edge_agent.links.breaker import BreakerState
+from edge_agent.pour import display
 from edge_agent.selling import Band, Condition, not_selling_because
 from edge_agent.technician import chinese, screens
 from edge_agent.technician.motors import Oddity
@@ -124,6 +125,18 @@ def test_every_reason_not_to_sell_is_told_in_chinese(change: dict[str, object]) 
     assert reason is not None
     assert Speech("zh").sentence(reason) != reason
     assert Speech("en").sentence(reason) == reason
+
+
+@pytest.mark.parametrize("stop", get_args(display.Stop))
+def test_why_there_is_no_water_is_told_as_the_display_tells_it(stop: display.Stop) -> None:
+    english, chinese = display.stopped(stop, "en"), display.stopped(stop, "zh")
+    assert Speech("zh").sentence(english) == chinese
+    assert Speech("zh").sentence(f"no aisle board answers; {english}") == f"没有驱动板应答；{chinese}"
+
+
+def test_a_sentence_within_a_sentence_is_told_in_chinese_too() -> None:
+    ahead = "watermark 9: the cloud has facts that this ledger never numbered (next_seq=3)"
+    assert Speech("zh").sentence(f"stopped: {ahead}") == "已停机：云端已有 9 号记录，而本机账本的下一编号是 3"
 
 
 @pytest.mark.parametrize(
