@@ -31,7 +31,7 @@ SALES_SHOWN: Final = 8
 NEWS_SHOWN: Final = 8
 FAULTS_SHOWN: Final = 6
 PICTURE_COLUMNS: Final = 130
-HOLDINGS: Final = ("cash", "funding")
+HOLDINGS: Final = ("cash", "channel", "funding")
 
 WORDS: Final[dict[str, str]] = {
     "machines": "机器",
@@ -45,7 +45,12 @@ WORDS: Final[dict[str, str]] = {
     "offline": "离线",
     "sales": "最近订单",
     "money": "资金",
-    "wallets": "会员钱包",
+    "wallet": "会员钱包",
+    "advances": "预收款",
+    "channel": "支付渠道",
+    "commission": "佣金",
+    "deposits": "押金",
+    "leaving": "待付",
     "escrow": "托管",
     "revenue": "收入",
     "cash": "现金",
@@ -218,6 +223,8 @@ class Screen:
             sums[account["kind"]] = sums.get(account["kind"], 0) + account["balance_fen"]
         table = Table.grid(padding=(0, 2))
         for kind, total in sorted(sums.items()):
+            if not total:
+                continue
             # In the books what the business holds is a debit, negative; people expect what is in the box.
             shown = -total if kind in HOLDINGS else total
             table.add_row(self._(kind), Text(format_yuan(shown), justify="right"))
