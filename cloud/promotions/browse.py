@@ -15,7 +15,7 @@ from cloud.promotions import store
 from cloud.promotions.groups import now_of
 from cloud.promotions.model import Advertisement, Coupon, Group, Promotion
 from cloud.promotions.store import advertisements, coupons, promotion_groups, promotions
-from cloud.purchases.store import purchases
+from cloud.purchases.store import AMOUNT_FEN, purchases
 
 
 async def list_promotions(work: Work, tenants: Reach, ask: Ask, *, running: bool | None = None) -> Page[Promotion]:
@@ -39,8 +39,7 @@ async def list_coupons(work: Work, reach: Reach, ask: Ask, *, used: bool | None 
     """
     of, its_order = coupons.c, purchases.c
     same = and_(its_order.tenant == of.tenant, its_order.purchase == of.purchase)
-    cost = its_order.goods_fen + its_order.freight_fen + its_order.install_fen + its_order.deposit_fen
-    undone = or_(its_order.paid_ms.is_(None), its_order.repaid_fen == cost)
+    undone = or_(its_order.paid_ms.is_(None), its_order.repaid_fen == AMOUNT_FEN)
     given_back = and_(its_order.state.in_(("close", "refund")), undone)
     free = or_(of.purchase.is_(None), func.coalesce(given_back, False))
     query = select(coupons, free.label("free")).join_from(coupons, purchases, same, isouter=True)

@@ -90,7 +90,7 @@ class OfficialAccountPeople:
             raise FleetError("unavailable", "WeChat's answer is not JSON") from error
         if not isinstance(told, dict):
             raise FleetError("unavailable", "WeChat's answer is no object")
-        if trouble := int(told.get("errcode") or 0):
+        if trouble := told.get("errcode"):
             if trouble in _BAD_CODES:
                 raise FleetError("invalid", "WeChat does not know this code, or no longer", field="wx_code")
             raise FleetError("unavailable", f"WeChat refuses to answer ({trouble})")

@@ -12,13 +12,13 @@ from cloud.database import Work
 from cloud.errors import FleetError
 from cloud.paging import Ask, Page, page
 from cloud.purchases.model import ENDED, STATES, Purchase
-from cloud.purchases.store import purchase_from, purchases
+from cloud.purchases.store import AMOUNT_FEN, purchase_from, purchases
 
 _SORTS: dict[str, ColumnElement[Any]] = {
     **{name: purchases.c[name] for name in ("state", "kind", "purchase", "member", "created_ms", "ended_ms", "memo")},
     # The state's place in the chain.
     "place": case({state: place for place, state in enumerate(STATES)}, value=purchases.c.state),
-    "amount_fen": purchases.c.goods_fen + purchases.c.freight_fen + purchases.c.install_fen + purchases.c.deposit_fen,
+    "amount_fen": AMOUNT_FEN,
 }
 
 

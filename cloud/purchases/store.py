@@ -71,6 +71,11 @@ purchases = Table(
     Index("ix_purchases_all", "created_ms", "purchase", **_LISTED),
     Index("ix_purchases_purchase", "purchase"),
 )
+# What is to be paid for one.
+AMOUNT_FEN = purchases.c.goods_fen + purchases.c.freight_fen + purchases.c.install_fen + purchases.c.deposit_fen
+# Lists are sorted by it, within a brand and over all of them.
+Index("ix_purchases_amount", purchases.c.tenant, AMOUNT_FEN, purchases.c.created_ms, purchases.c.purchase, **_LISTED)
+Index("ix_purchases_amount_all", AMOUNT_FEN, purchases.c.created_ms, purchases.c.purchase, **_LISTED)
 
 _JSON: dict[str, Any] = {"lines": tuple[Line, ...], "receiver": Receiver, "delivery": Delivery}
 
