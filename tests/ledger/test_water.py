@@ -16,9 +16,11 @@ from edge_agent.errors import Refused
 from edge_agent.ledger import outbox, pours, water
 from edge_agent.ledger.pours import Learned
 from edge_agent.ledger.water import ClockMark
+from edge_agent.pour import upkeep
 from shared.clock import ManualClock
 from shared.ids import BootId, Nonce, OrderId
 from shared.messages import FilterChanged, MeterCalibrated, PourRefused, decode_fact
+from shared.water import FilterSpec, Outlet, PurifierConfig, ServicePlan
 from tests.ledger.pouring import POUR_INTENT as INTENT
 from tests.ledger.pouring import pour_terms as terms
 from tests.ledger.pouring import poured as ended
@@ -189,3 +191,21 @@ def test_wear_is_the_sum_of_what_was_served_since_the_change(
         serving = water.cartridges(conn)[1]
         assert (serving.powered_ms, serving.worked_ms, serving.poured_ml) == expected
     conn.close()
+
+
+def test_a_new_specification_judges_a_cartridge_anew_and_leaves_its_age(
+    conn: sqlite3.Connection, clock: ManualClock
+) -> None:
+    def specified(name: str, worklife_hours: int) -> PurifierConfig:
+        spec = FilterSpec(position=1, name=name, lifetime_hours=10_000, worklife_hours=worklife_hours)
+        return PurifierConfig(
+            outlets=(Outlet(warmth="normal", relay=1),), plan=ServicePlan(plan="sale", mode="sale"), filters=(spec,)
+        )
+
+    upkeep.tick(conn, specified("PPC", 100), clock)
+    upkeep.served(conn, None, 5_000, 50 * 3_600_000)
+    (before,) = upkeep.tick(conn, specified("PPC", 100), clock).filters
+    (after,) = upkeep.tick(conn, specified("PPC II", 200), clock).filters
+    assert (before.percent_left, after.percent_left) == (50, 75)
+    assert after.wear == before.wear
+    assert not [fact for fact in facts(conn) if isinstance(fact, FilterChanged)]
