@@ -472,8 +472,8 @@ FIXES: Final[Mapping[str, tuple[str, str]]] = {
         "USB 适配器供电或接触不良：换线、换口，或用带电源的集线器",
     ),
     "all_silent": (
-        "no power on the boards, A and B exchanged, or a wrong address: measure 24 V, swap A and B, read the switches",
-        "驱动板没电、A/B 接反或地址不对：量 24 V，对调 A/B，看拨码开关",
+        "no power, A and B exchanged, a wrong address or speed: measure 24 V, swap A and B, read the switches",
+        "没电、A/B 接反、地址或波特率不对：量 24 V，对调 A/B，看拨码开关",
     ),
     "garbage": (
         "wrong baud rate or parity, A and B exchanged, or two devices with one address: check them one at a time",
@@ -492,8 +492,8 @@ FIXES: Final[Mapping[str, tuple[str, str]]] = {
         "有干扰：用双绞线，屏蔽层单端接地，远离电机线和市电",
     ),
     "late": (
-        "the device is slow: raise min_gap_ms of its line in the settings",
-        "设备响应慢：在设置中加大该总线的 min_gap_ms",
+        "the device is slow: raise min_gap_ms of its line in the settings; if it stays so, exchange it",
+        "设备响应慢：在设置中加大该总线的 min_gap_ms；仍然如此则更换设备",
     ),
     "strays": (
         "a second master, or two devices with one address: unplug one after the other",

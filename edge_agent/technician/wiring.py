@@ -55,14 +55,18 @@ def _findings(line: Statistics) -> Iterator[Finding]:
     asked = sum(seen["asked"] for seen in slaves.values())
     answered = sum(seen["answered"] for seen in slaves.values())
     used = {slave: seen for slave, seen in slaves.items() if seen["asked"]}
-    silent = [slave for slave, seen in used.items() if not seen["answered"] or seen["breaker"] != "closed"]
+    given_up = [slave for slave, seen in used.items() if not seen["answered"] or seen["breaker"] != "closed"]
+    # Most of what it did not answer in time came later: it is there, and slow.
+    slow = [slave for slave in given_up if used[slave]["late"] * 2 > used[slave]["silent"]]
+    silent = [slave for slave in given_up if slave not in slow]
     if used and len(silent) == len(used):
         never = line["noise_bytes"] and not answered
         yield Finding("garbage" if never else "all_silent", url, figures=str(line["noise_bytes"]))
         return
     yield from (Finding("one_silent", url, slave) for slave in silent)
+    yield from (Finding("late", url, slave, str(used[slave]["late"])) for slave in slow)
     for slave, seen in slaves.items():
-        if slave not in silent and seen["asked"] >= ASKED_MIN:
+        if slave not in given_up and seen["asked"] >= ASKED_MIN:
             yield from _of_slave(url, slave, seen)
     if asked >= ASKED_MIN and line["noise_bytes"] * 1000 > asked * NOISE_PER_THOUSAND_MAX:
         yield Finding("noisy", url, figures=str(line["noise_bytes"]))

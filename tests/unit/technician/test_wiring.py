@@ -36,6 +36,8 @@ def test_a_line_that_was_hardly_used_convicts_nobody() -> None:
         (line({"1": slave(silent=9, breaker="open"), "2": slave(0)}), ["all_silent"]),
         (line({"1": slave(silent=30)}), ["lossy"]),
         (line({"1": slave(late=30)}), ["late"]),
+        (line({"1": slave(4, silent=4, late=4), "2": slave()}), ["late"]),
+        (line({"1": slave(silent=1000, late=3), "2": slave()}), ["one_silent"]),
         (line({"1": slave()}, noise_bytes=51), ["noisy"]),
         (line({"1": slave()}, strays=1), ["strays"]),
         (line({"1": slave()}, openings=4), ["adapter_lost"]),
