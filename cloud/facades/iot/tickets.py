@@ -17,7 +17,7 @@ from cloud.accounts.people import tenant_named
 from cloud.database import Work
 from cloud.errors import FleetError
 from cloud.facades.dialect import Call, Lenient, Nothing, Operation
-from cloud.facades.iot.wire import BRANDS, CUSTOMERS, OFFICES, Listed, Moment, Single, Told, Window, allow, iso
+from cloud.facades.iot.wire import BRANDS, CUSTOMERS, OFFICES, Figure, Listed, Moment, Single, Told, Window, allow, iso
 from cloud.members.wallet import member_of
 from cloud.tickets import browse, handle
 from cloud.tickets.create import NewTicket, create
@@ -206,12 +206,12 @@ class TicketsAsk(Window):
         "vid": "tenant",
     }
     # They are sorted by their numbers and filtered by what those mean: no plain equality.
-    wanted_status: Annotated[int | None, Field(alias="status")] = None
+    wanted_status: Annotated[Figure | None, Field(alias="status")] = None
     wanted_type: Annotated[Kind | None, Field(alias="type")] = None
     user_id: Id | None = None
     device_id: Id | None = None
     order_id: Id | None = None
-    priority: int | None = None
+    priority: Figure | None = None
     vid: Id | None = None
 
 

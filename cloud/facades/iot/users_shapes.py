@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from cloud.accounts.model import PASSWORD_CHARS_MAX, Subject
 from cloud.facades.dialect import Lenient
-from cloud.facades.iot.wire import Listed, Single, Told, Window, iso
+from cloud.facades.iot.wire import Figure, Listed, Single, Told, Window, iso
 from cloud.members.browse import MemberSeen
 from cloud.members.model import MemberState, WeChat
 
@@ -70,10 +70,10 @@ class UsersAsk(Window):
     area: Line | None = None
     address: Line | None = None
     state: State | None = None
-    type: int | None = None
+    type: Figure | None = None
     vip: bool | None = None
-    bonus: int | None = None
-    devices: int | None = None
+    bonus: Figure | None = None
+    devices: Figure | None = None
     vid: Id | None = None
     rid: Id | None = None
     dealers_id: Id | None = None

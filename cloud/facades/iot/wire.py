@@ -62,6 +62,10 @@ LIMIT = 10
 LIMIT_MAX = 100
 
 
+# A number that rows are compared with: no key holds more, and a larger one is refused here and not by the database.
+Figure = Annotated[int, Field(ge=-(2**31), le=2**31 - 1)]
+
+
 class Window(Lenient):
     """Base of the queries of lists: which rows, in which order, and equal to what.
 
