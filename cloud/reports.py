@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import ColumnElement, Label, and_, case, func, select
 
 from cloud.database import Work
-from cloud.orders.store import orders, refunds
+from cloud.orders.store import orders
 from cloud.stock.store import stock_balances, stock_movements
 from cloud.water.store import pours, water_flows
 
@@ -119,13 +119,11 @@ async def _goods_by_hour(
 async def _water_by_hour(work: Work, tenant: str, from_ms: int, before_ms: int, machine: str | None) -> list[SalesHour]:
     within = and_(pours.c.tenant == tenant, pours.c.ended_ms >= from_ms, pours.c.ended_ms < before_ms)
     hour = (pours.c.ended_ms - pours.c.ended_ms % HOUR_MS).label("hour")
-    of = and_(refunds.c.tenant == pours.c.tenant, refunds.c.order == pours.c.order)
-    returned = select(func.coalesce(func.sum(refunds.c.amount_fen), 0)).where(of).scalar_subquery()
     query = select(
         hour,
         func.count().label("pours"),
         func.sum(pours.c.poured_ml).label("poured"),
-        func.sum(pours.c.charged_fen - returned).label("revenue"),
+        func.sum(pours.c.charged_fen - pours.c.refunded_fen).label("revenue"),
     ).where(and_(within, pours.c.state == "poured"))
     rows = await work.rows((query if machine is None else query.where(pours.c.machine == machine)).group_by(hour))
     return [

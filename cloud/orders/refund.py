@@ -77,8 +77,3 @@ async def carry_out(work: Work, wanted: Refund, *, left_fen: int) -> None:
             "decided_ms": work.now_ms,
         },
     )
-
-
-async def returned_fen(work: Work, tenant: str, order: str) -> int:
-    """What was given back for one order until now."""
-    return await store.refunded_fen(work, tenant, order)

@@ -180,9 +180,3 @@ async def machine_of_order(work: Work, tenant: str, order: str) -> str:
     if found is None:
         raise FleetError("not_found", f"no order {order!r}", field="order")
     return str(found)
-
-
-async def refunded_fen(work: Work, tenant: str, order: str) -> int:
-    """The sum of an order's refunds."""
-    query = select(func.coalesce(func.sum(refunds.c.amount_fen), 0))
-    return int(await work.scalar(query.where(and_(refunds.c.tenant == tenant, refunds.c.order == order))))

@@ -199,7 +199,7 @@ async def _guests(work: Work, keys: Sequence[_Key]) -> dict[_Key, list[str]]:
 
 async def _figures(work: Work, keys: Sequence[_Key]) -> dict[_Key, Figures]:
     flows = await _sums(work, water_flows, keys, "sold_ml", "given_ml", "leaked_ml")
-    poured = await _sums(work, pours, keys, "charged_fen", where=pours.c.state == "poured")
+    poured = await _sums(work, pours, keys, "charged_fen", "refunded_fen", where=pours.c.state == "poured")
     vended = await _sums(work, orders, keys, "paid_fen", "refunded_fen", where=orders.c.state == "delivered")
     cartridges: dict[_Key, list[FilterState]] = {}
     here = tuple_(filter_states.c.tenant, filter_states.c.machine).in_(keys)
@@ -214,7 +214,8 @@ async def _figures(work: Work, keys: Sequence[_Key]) -> dict[_Key, Figures]:
     found = {}
     for key in keys:
         flow, pour, vend = flows.get(key, nothing), poured.get(key, nothing), vended.get(key, nothing)
-        earned = pour.get("charged_fen", 0) + vend.get("paid_fen", 0) - vend.get("refunded_fen", 0)
+        charged = pour.get("charged_fen", 0) + vend.get("paid_fen", 0)
+        earned = charged - pour.get("refunded_fen", 0) - vend.get("refunded_fen", 0)
         found[key] = Figures(
             pours=pour.get("count", 0),
             sold_ml=flow.get("sold_ml", 0),

@@ -104,6 +104,7 @@ class Pour:
     reason: str | None = None
     poured_ml: int | None = None
     charged_fen: int = 0
+    refunded_fen: int = 0
     plan: str | None = None
     written_off: bool = False
     doubted: bool = False

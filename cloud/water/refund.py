@@ -5,11 +5,13 @@ What flowed stays sold: litres follow the meter, and a refund moves money only.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cloud.database import Work
 from cloud.errors import FleetError
 from cloud.members.model import REVENUE, Posting
 from cloud.orders.books import Books
-from cloud.orders.refund import Refund, carry_out, is_carried_out, returned_fen
+from cloud.orders.refund import Refund, carry_out, is_carried_out
 from cloud.water.model import Pour
 from cloud.water.pours import Pours
 
@@ -29,10 +31,12 @@ async def refund(
         return found
     if found.state != "poured":
         raise FleetError("conflict", f"the pour is {found.state}: only a charged one can be refunded", field="order")
-    await carry_out(work, wanted, left_fen=found.charged_fen - await returned_fen(work, tenant, order))
+    await carry_out(work, wanted, left_fen=found.charged_fen - found.refunded_fen)
+    refunded = replace(found, refunded_fen=found.refunded_fen + amount_fen)
+    pours.put(refunded)
     back = Posting(REVENUE, found.payer, amount_fen)
     pours.books.ledger.book(tenant, "refund", f"{order}/{reference}", [back], note=reason)
-    pours.tell(found, "pour.money_returned", amount_fen=amount_fen)
+    pours.tell(refunded, "pour.money_returned", amount_fen=amount_fen)
     await pours.write()
     await pours.books.write()
-    return found
+    return refunded

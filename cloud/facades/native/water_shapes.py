@@ -138,6 +138,7 @@ class PourTold(Told):
     price_fen_per_litre: int
     paid_fen: int
     charged_fen: int
+    refunded_fen: int
     member: str | None
     source: Source
     means: Means

@@ -7,6 +7,8 @@ from functools import partial
 
 import msgspec
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from cloud.database import Database, Work
 from cloud.downlink import lease
@@ -15,6 +17,7 @@ from cloud.orders.expire import WriteOffPolicy
 from cloud.reports import WaterAccount
 from cloud.water.expire import expire_due, write_off_due
 from cloud.water.place import cancel_pour, place_pour
+from cloud.water.refund import refund
 from cloud.water.review import decide
 from shared.clock import ManualClock
 from shared.ids import AisleId, BootId, MachineId, Nonce, OrderId
@@ -287,6 +290,31 @@ async def test_the_truth_after_a_refund_is_a_loss_and_never_charged(database: Da
     assert await balances(database) == {"wallet:anna": BALANCE_FEN, "shrinkage": -37, "revenue": 37}
     assert await litres(database) == WaterAccount(sold_ml=0, given_ml=1_000, leaked_ml=0, doubtful_ml=0)
     assert ("late_delivery", order) in await open_jobs(database)
+    assert await drift(database) == 0
+
+
+async def test_the_database_itself_gives_back_no_more_than_was_charged(database: Database) -> None:
+    device = await open_tap(database)
+    order = await claimed_pour(database, device)
+    await say(database, device.fact(ended(order, 1_000)))
+
+    async def give_back(amount_fen: int, reference: str) -> None:
+        await database.transact(
+            lambda work: refund(work, TENANT, order, amount_fen, reference=reference, reason="warm", decided_by="li"),
+            tenant=TENANT,
+        )
+
+    await give_back(7, "one")
+    await give_back(30, "two")
+    with pytest.raises(FleetError, match="0 fen are left"):
+        await give_back(1, "three")
+    row = await pour_row(database, order)
+    assert (row.charged_fen, row.refunded_fen) == (37, 37)
+    assert "revenue" not in await balances(database), "all of it went back"
+    for wrong in ("refunded_fen = 38", "refunded_fen = -1", "charged_fen = 36"):
+        with pytest.raises(IntegrityError):
+            async with database.work(tenant=TENANT) as work:
+                await work.execute(text(f"UPDATE pours SET {wrong}"))
     assert await drift(database) == 0
 
 
