@@ -99,7 +99,8 @@ async def _stage(desk: Desk, asked: Namespace) -> int:
             await _until(desk, control.exists)
             await stack.enter_async_context(_child(folder, "edge_agent.playground", str(folder), str(folder / "tty")))
             await _until_selling(replace(desk, settings_file=folder / "agent.toml", socket=folder / "agent.sock"))
-            return await _play(desk, folder, asked.command)
+            # What stands behind "--" is the command alone, as with other programs that start one.
+            return await _play(desk, folder, asked.command[asked.command[:1] == ["--"] :])
 
 
 async def _play(desk: Desk, folder: Path, command: list[str]) -> int:
@@ -115,7 +116,11 @@ async def _play(desk: Desk, folder: Path, command: list[str]) -> int:
         desk.margin.print(
             desk.say("aislectl simulate breaks and mends it, e.g. fault jam, door open, mend. exit ends the demo.")
         )
-    process = await asyncio.create_subprocess_exec(*(command or [os.environ.get("SHELL", "/bin/sh")]), env=place)
+    program = command or [os.environ.get("SHELL", "/bin/sh")]
+    try:
+        process = await asyncio.create_subprocess_exec(*program, env=place)
+    except OSError as error:
+        raise Refused("demo", f"{program[0]}: {error.strerror}") from error
     return await process.wait()
 
 

@@ -288,3 +288,11 @@ async def test_what_is_wrong_with_a_profile_is_told_line_by_line(tmp_path: Path)
     missing = await aislectl(tmp_path, "profile", "check", "nowhere.toml")
     assert missing.code == 1
     assert "expected a file, or one of" in missing.err
+
+
+async def test_the_demo_runs_a_command_and_says_when_there_is_none_of_that_name(tmp_path: Path) -> None:
+    done = await aislectl(tmp_path, "demo", "--", "sh", "-c", "exit 7")
+    assert done.code == 7
+    missing = await aislectl(tmp_path, "demo", "nosuch")
+    assert missing.code == 1
+    assert missing.err.splitlines()[-1] == "aislectl: nosuch: No such file or directory"
