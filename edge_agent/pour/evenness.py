@@ -37,7 +37,7 @@ HOUR_MS: Final = 3_600_000
 # A bill may be off by one percent, or by two counts, because a meter cannot show less than one at either end. Of both
 # something is kept for the estimate, which errs as well: a valve that shuts 30 ms late is half a count.
 TOLERANCE_SHARE: Final = 0.008
-TOLERANCE_COUNTS: Final = 1.75
+TOLERANCE_COUNTS: Final = 1.7
 # What a reading may lie beside the line: rounding is half a count, the rest is for a pump that sways.
 BESIDE_SHARE: Final = 0.0075
 BESIDE_COUNTS: Final = 1.5
@@ -49,7 +49,7 @@ LINE_COUNTS: Final = 20
 LINE_POINTS: Final = 8
 # Rounding to whole counts scatters a reading by 1/sqrt(12) of a count.
 SCATTER_COUNTS: Final = 0.29
-# Of a pour that ended by itself only the start is estimated; at its end half a count more or less is not seen.
+# Of a pour that ended by itself the last half count more or less is not seen.
 LAST_COUNT: Final = 0.5
 # Two pours of one outlet differ by as much in pace; further off is a leak all the time, or another pump.
 USUAL_SWAY: Final = 0.02
@@ -63,6 +63,9 @@ LAG_GUESS_MS: Final = 50
 LAG_SPREAD_MS: Final = 40
 OVERRUN_GUESS_MS: Final = 200
 OVERRUN_MS_MAX: Final = 800
+# The relay's answer may come after the first drop, and a long dry hose may fill first.
+LAG_MS_MIN: Final = -60
+LAG_MS_MAX: Final = 400
 # Five minutes at ten looks a second are fewer; of a longer pour every second point is dropped.
 POINTS_MAX: Final = 4_096
 
@@ -87,23 +90,32 @@ class Lesson:
 
 @dataclass(frozen=True, slots=True)
 class Habit:
-    """What an outlet is known for. While it is new, `pace` is None and the times are guesses."""
+    """What an outlet is known for, paces in counts per hour.
+
+    While it is new, `pace` is None, the times are guesses, and `nominal` is what it was configured to give.
+    """
 
     pace: int | None = None
     lag_ms: int = LAG_GUESS_MS
     overrun_ms: int = OVERRUN_GUESS_MS
+    nominal: int | None = None
 
 
-def habit(lessons: Sequence[Lesson]) -> Habit:
+def habit(lessons: Sequence[Lesson], nominal: int | None = None) -> Habit:
     """What the last pours show, newest first; straight ones, believed or not, or a new pump would never be learned."""
-    known = lessons[:LESSONS_REMEMBERED]
+    known = [lesson for lesson in lessons[:LESSONS_REMEMBERED] if _is_a_valves(lesson)]
     if not known:
-        return Habit()
+        return Habit(nominal=nominal)
     overrun_ms = median_low([lesson.overrun_ms for lesson in known])
     if len(known) < LESSONS_MIN:
-        return Habit(overrun_ms=overrun_ms)
+        return Habit(overrun_ms=overrun_ms, nominal=nominal)
     pace, lag_ms = median_low([lesson.pace for lesson in known]), median_low([lesson.lag_ms for lesson in known])
     return Habit(pace, lag_ms, overrun_ms)
+
+
+def _is_a_valves(lesson: Lesson) -> bool:
+    """Air in the meter looks like water before the valve has opened: many such pours must not become a habit."""
+    return LAG_MS_MIN <= lesson.lag_ms <= LAG_MS_MAX and lesson.overrun_ms <= OVERRUN_MS_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +179,16 @@ def is_straight(trace: Sequence[Point], line: Line) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Stay:
-    """For how long the valve was open, by the relay's answers. `shut_ms` is None when the water ended by itself before;
-    `spread_ms` is how far off the times may be."""
+    """From when to when water had a way to the buyer; `spread_ms` is how far off these times may be.
+
+    It ended when the relay shut the valve, or, if `dry`, before that by itself: since `ended_ms` a probe has shown that
+    there was no water, and until then some may have passed a rotor that stood.
+    """
 
     opened_ms: int
-    shut_ms: int | None
+    ended_ms: int
     spread_ms: int = 0
+    dry: bool = False
 
 
 def doubt(trace: Sequence[Point], counts: int, stay: Stay, known: Habit) -> str | None:
@@ -184,31 +200,38 @@ def doubt(trace: Sequence[Point], counts: int, stay: Stay, known: Habit) -> str 
         return "the pace jumped: a leak that came or went, or a rotor that stood"
     if known.pace is not None and not _about(line.per_hour, known.pace):
         return f"{line.per_hour} counts an hour, and this outlet's usual ones are {known.pace}: a leak all the time"
+    if known.pace is None and known.nominal is not None and line.per_hour > known.nominal * (1 + UNUSUAL_SHARE):
+        return f"{line.per_hour} counts an hour, and this new outlet was said to give {known.nominal}: perhaps a leak"
     began_ms = stay.opened_ms + known.lag_ms
-    beyond, error = line.at(began_ms), line.pace_error * (line.mid_ms - began_ms) + line.pace * stay.spread_ms
+    early, error = line.at(began_ms), line.pace_error * (line.mid_ms - began_ms) + line.pace * stay.spread_ms
+    late = 0.0
     if known.pace is None:
-        beyond = math.copysign(max(0.0, abs(beyond) - line.pace * LAG_SPREAD_MS), beyond)
-    if stay.shut_ms is None:
-        error += LAST_COUNT
+        early = math.copysign(max(0.0, abs(early) - line.pace * LAG_SPREAD_MS), early)
+    if stay.dry:
+        error += max(LAST_COUNT, line.at(stay.ended_ms) - counts)
     elif known.pace is None:
-        overrun = counts - line.at(stay.shut_ms)
+        overrun = counts - line.at(stay.ended_ms)
         if not -1 <= overrun <= line.pace * OVERRUN_MS_MAX:
             return f"{overrun:+.1f} counts after the order to shut, which no valve gives"
     else:
-        ended_ms = stay.shut_ms + known.overrun_ms
-        beyond += counts - line.at(ended_ms)
+        ended_ms = stay.ended_ms + known.overrun_ms
+        late = counts - line.at(ended_ms)
         error += line.pace_error * (ended_ms - line.mid_ms)
-    return _doubt_of(beyond, error, counts)
+    # Air at the start and water that ended early must not make up for each other.
+    return _doubt_of(max(early, late, early + late, key=abs), error, counts)
 
 
 def _doubt_of_a_glass(counts: int, stay: Stay, known: Habit) -> str | None:
     """The same of a pour too small for a line: it is held against the outlet's usual pace."""
-    if stay.shut_ms is None:
-        return None if counts <= TOLERANCE_COUNTS else "the water ended before its pace could be seen"
+    if stay.dry and stay.ended_ms <= stay.opened_ms:
+        return _doubt_of(counts, 0, counts)
     if known.pace is None:
         return "the pour was too short for an outlet of which nothing is known"
     pace = known.pace / HOUR_MS
-    beyond = counts - pace * (stay.shut_ms + known.overrun_ms - stay.opened_ms - known.lag_ms)
+    if stay.dry:
+        most = pace * (stay.ended_ms - stay.opened_ms - known.lag_ms + stay.spread_ms)
+        return _doubt_of(max(counts, most - counts), 0, counts)
+    beyond = counts - pace * (stay.ended_ms + known.overrun_ms - stay.opened_ms - known.lag_ms)
     return _doubt_of(beyond, counts * USUAL_SWAY + pace * stay.spread_ms, counts)
 
 

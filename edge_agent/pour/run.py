@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass, replace
 from typing import Final
 
-from edge_agent.devices.ports import Purifier, Totaliser
+from edge_agent.devices.ports import Purifier, Totaliser, WaterSensors
 from edge_agent.errors import BoardMisbehaved, BoardSilent, LinkDown, NeverSent
 from edge_agent.ledger.pours import Learned, PourIntent
 from edge_agent.pour import evenness
@@ -51,7 +51,10 @@ FLOWS_ON_MS: Final = 4_000
 METER_WAIT_MS: Final = 15_000
 # An order and its answer take so long on a line that does nothing else; what comes later may have been heard earlier.
 ORDER_MS: Final = 100
-# A pause of so long is looked into while it lasts: is there water at all?
+# No growth for the time of so many counts is a pause, and the probes are asked in it: is there water at all? What may
+# pass a standing rotor until they have answered is a part of the doubt, so it is asked soon.
+PAUSE_COUNTS: Final = 1.5
+# Before the first drop, when there is no pace to go by.
 PAUSE_MS: Final = 400
 
 
@@ -65,6 +68,7 @@ class PourLimits:
     stall_ms: int
     nominal_ml_per_s: int
     habit: Habit
+    dry_ms: int | None = None  # when a probe showed that there was no water, if one did before the valve was opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +119,8 @@ class PourRun:
         self._closing_pace = 0
         self._flow_at_closing = self._flow
         self._reason: PourReason = "power_lost"
-        self._quiet_since_ms: int | None = None  # the growth after which the probes were last asked
-        self._dry = False
+        self._dry_ms = limits.dry_ms  # since when the probes show that there is no water
+        self._dry = False  # they have shown it until the end
         self._flows_on = False
         self._after: Totaliser | None = None
         self._still_since_ms = 0
@@ -241,11 +245,20 @@ class PourRun:
         return self._flow.counts > before
 
     async def _look_into_pause(self) -> None:
-        """Once in every pause: do the probes show that there is no water? Later it cannot be told from a rotor's."""
-        growth_ms = self._flow.last_growth_ms
-        if self._clock.mono_ms() - growth_ms >= PAUSE_MS and self._quiet_since_ms != growth_ms:
-            self._quiet_since_ms = growth_ms
-            self._dry = await self._is_dry()
+        """While the meter stands still: do the probes show that there is no water? Later it looks like a rotor's."""
+        if self._flow.newest.mono_ms - self._flow.last_growth_ms < self._pause_ms():
+            return
+        match await is_dry(self._sensors):
+            case True:
+                self._dry_ms = self._dry_ms or self._clock.mono_ms()
+            case False:
+                self._dry_ms = None
+
+    def _pause_ms(self) -> int:
+        pace = self._flow.ml_per_s()
+        if pace == 0:
+            return PAUSE_MS
+        return min(PAUSE_MS, round(PAUSE_COUNTS * 10**9 / (self._intent.pulses_per_litre_milli * pace)))
 
     def _as_look(self) -> Look:
         assert self._opened_ms is not None
@@ -289,18 +302,9 @@ class PourRun:
         ahead_ms = self._closing_ms - self._flow.newest.mono_ms
         self._closing_ml = self._flow.millilitres + self._closing_pace * ahead_ms // 1000
         if event is Event.STALLED:
-            self._dry = self._dry and await self._is_dry()
+            self._dry = self._dry_ms is not None and await is_dry(self._sensors) is True
         elif event is Event.VALVE_LOST:
             self._shut_from_ms = self._heard_ms + SLICE_MS
-
-    async def _is_dry(self) -> bool:
-        """Whether pressure or level show that there is no water to flow."""
-        try:
-            probes = await self._sensors.read()
-        except LINE_TROUBLE as trouble:
-            log.info("the probes did not answer: %s", trouble)
-            return False
-        return stall_is_proven(probes.pressure_kpa, probes.level_mm)
 
     async def _shut(self) -> Event | None:
         asked_ms = self._clock.mono_ms()
@@ -368,8 +372,11 @@ class PourRun:
             return "the meter was cleared or disturbed"
         if self._open_from_ms is None:
             return "the relay never answered an order to open"
-        shut_ms = None if self._reason == "stalled" else self._shut_from_ms
-        stay = Stay(self._open_from_ms, shut_ms, self._spread_ms)
+        ended_dry = self._reason == "stalled"
+        ended_ms = self._dry_ms if ended_dry else self._shut_from_ms
+        if ended_ms is None:
+            return "the relay never answered an order to shut"
+        stay = Stay(self._open_from_ms, ended_ms, self._spread_ms, ended_dry)
         return evenness.doubt(self._trace, self._counted(after), stay, self._limits.habit)
 
     def _counted(self, after: Totaliser) -> int:
@@ -405,3 +412,15 @@ class PourRun:
             return Learned(open_ms=open_ms)
         beyond = self._counted(after) - line.at(shut_ms)
         return Learned(open_ms=open_ms, overrun_ms=max(0, round(beyond / line.pace)), pace=line.per_hour)
+
+
+async def is_dry(sensors: WaterSensors) -> bool | None:
+    """Whether pressure or level show that there is no water to flow; None when no probe says anything."""
+    try:
+        probes = await sensors.read()
+    except LINE_TROUBLE as trouble:
+        log.info("the probes did not answer: %s", trouble)
+        return None
+    if probes.pressure_kpa is None and probes.level_mm is None:
+        return None
+    return stall_is_proven(probes.pressure_kpa, probes.level_mm)

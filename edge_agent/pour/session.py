@@ -28,7 +28,7 @@ from edge_agent.pour import flow, upkeep
 from edge_agent.pour.evenness import LESSONS_REMEMBERED, Habit, Lesson, habit
 from edge_agent.pour.flow import Factor
 from edge_agent.pour.plan import charged_fen
-from edge_agent.pour.run import LINE_TROUBLE, SLICE_MS, PourLimits, PourResult, PourRun
+from edge_agent.pour.run import LINE_TROUBLE, SLICE_MS, PourLimits, PourResult, PourRun, is_dry
 from shared.clock import Clock
 from shared.messages import PourEnded
 from shared.water import Outlet, PurifierConfig, WaterLimits
@@ -44,19 +44,21 @@ COUNT_ASKED_MAX = 3
 
 # What an outlet can give beyond what was asked for while a dead agent's valve is still open, at four times its flow.
 AFTER_DEATH_MS = 3_000
+SECONDS_PER_HOUR = 3_600
 # A pour found open without a configuration is settled all the same; its outlet is then taken for a usual one.
 USUAL_ML_PER_S = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """An outlet that may be opened, and what its meter counts now."""
+    """An outlet that may be opened, what its meter counts now, and since when a probe has shown that it is dry."""
 
     outlet: Outlet
     limits: WaterLimits
     before: Totaliser
     factor: Factor
     habit: Habit
+    dry_ms: int | None
 
 
 class Pouring:
@@ -88,8 +90,11 @@ class Pouring:
         """Look at the meter; raises `Refused("not_selling")` when it cannot be read."""
         before = await self._count()
         taught = await self._ledger.read(lambda conn: pours.lessons(conn, outlet.warmth, LESSONS_REMEMBERED))
-        known = habit([Lesson(*lesson) for lesson in taught])
-        return Ready(outlet, config.limits, before, await self.factor(), known)
+        factor = await self.factor()
+        nominal = factor.counts(outlet.nominal_ml_per_s * SECONDS_PER_HOUR)
+        known = habit([Lesson(*lesson) for lesson in taught], nominal)
+        dry_ms = self._clock.mono_ms() if await is_dry(self._purifier.sensors) else None
+        return Ready(outlet, config.limits, before, factor, known, dry_ms)
 
     async def _count(self) -> Totaliser:
         """What the meter shows; asked again on a noisy line, because reading does no harm."""
@@ -120,6 +125,7 @@ class Pouring:
             stall_ms=ready.limits.stall_ms,
             nominal_ml_per_s=ready.outlet.nominal_ml_per_s,
             habit=ready.habit,
+            dry_ms=ready.dry_ms,
         )
         self._stop = asyncio.Event()
         self._run = self._new_run(intent, limits)

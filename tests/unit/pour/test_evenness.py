@@ -95,12 +95,33 @@ def test_the_start_of_a_new_outlets_pour_is_not_earlier_than_a_valve_opens() -> 
 
 
 def test_water_that_ended_by_itself_is_held_against_its_start() -> None:
-    trace, _, _ = poured((10_000, 13.5))
-    assert doubt(trace, trace[-1].counts, Stay(OPENED_MS, None), KNOWN) is None
-    trace, _, _ = poured((10_000, 13.5), air=4)
-    assert doubt(trace, trace[-1].counts, Stay(OPENED_MS, None), KNOWN) is not None
+    trace, _, dry_ms = poured((10_000, 13.5))
+    assert doubt(trace, trace[-1].counts, Stay(OPENED_MS, dry_ms, dry=True), KNOWN) is None
+    trace, _, dry_ms = poured((10_000, 13.5), air=4)
+    assert doubt(trace, trace[-1].counts, Stay(OPENED_MS, dry_ms, dry=True), KNOWN) is not None
+
+
+@pytest.mark.parametrize(("lasts_ms", "asked_late_ms", "believed"), [(10_000, 300, False), (60_000, 300, True)])
+def test_what_may_have_passed_a_standing_rotor_until_a_probe_was_asked_is_a_part_of_the_doubt(
+    lasts_ms: int, asked_late_ms: int, believed: bool
+) -> None:
+    trace, _, dry_ms = poured((lasts_ms, 13.5))
+    why = doubt(trace, trace[-1].counts, Stay(OPENED_MS, dry_ms + asked_late_ms, dry=True), KNOWN)
+    assert (why is None) == believed, why
+
+
+def test_nothing_flowed_for_certain_if_a_probe_has_shown_it_soon() -> None:
     nothing = [Point(0, OPENED_MS), Point(0, OPENED_MS + 3_000)]
-    assert doubt(nothing, 0, Stay(OPENED_MS, None), KNOWN) is None
+    for known in (KNOWN, Habit()):
+        assert doubt(nothing, 0, Stay(OPENED_MS, OPENED_MS - 20, dry=True), known) is None
+    assert doubt(nothing, 0, Stay(OPENED_MS, OPENED_MS + 100, dry=True), KNOWN) is None
+    assert doubt(nothing, 0, Stay(OPENED_MS, OPENED_MS + 500, dry=True), KNOWN) is not None, "a rotor may have stood"
+    assert doubt(nothing, 0, Stay(OPENED_MS, OPENED_MS + 100, dry=True), Habit()) is not None
+
+
+def test_air_at_the_start_does_not_make_up_for_water_that_ended_early() -> None:
+    trace, counts, shut_ms = poured((30_000, 13.5), air=8)
+    assert doubt(trace, counts - 8, Stay(OPENED_MS, shut_ms), KNOWN) is not None
 
 
 def test_a_count_was_true_between_its_question_and_its_answer() -> None:
@@ -125,6 +146,12 @@ def test_a_disturbed_lesson_is_outvoted_and_few_lessons_are_not_trusted() -> Non
     assert habit([sound] * 9 + [Lesson(1, 1, 1)] * 90) == Habit(48_600, 50, 300)
     assert habit([sound, sound]) == Habit(overrun_ms=300)
     assert habit([]) == Habit()
+
+
+def test_many_pours_with_air_do_not_become_a_habit() -> None:
+    airy = [Lesson(48_600, -300, 300)] * 6
+    assert habit([*airy, *[Lesson(48_600, 55, 300)] * 3]).lag_ms == 55
+    assert habit(airy).pace is None
 
 
 def test_a_trace_keeps_its_limit_and_its_line() -> None:
