@@ -207,7 +207,7 @@ class Process:
         server = _Server(_server_config(build_app(parts)))
         administrator = await first_administrator(self._database, passwords)
         # What was imported and built stays for the life of the process: a collection need not walk through it while all
-        # requests wait (150 ms for some 400,000 objects).
+        # requests wait (150 to 200 ms at a time before this).
         gc.collect()
         gc.freeze()
         serving = group.create_task(server.serve(sockets=[listening]), name="http")
