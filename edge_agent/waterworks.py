@@ -68,7 +68,10 @@ def build_waterworks(purifier: Purifier, outside: Surroundings) -> Waterworks:
         await machine.change(water="" if stop is None else display.stopped(stop, "en"))
 
     async def configure(config: MachineConfig | None) -> None:
-        await watch.configure(None if config is None else config.purifier)
+        if config is None:
+            await watch.configure(None)
+        else:
+            await watch.configure(config.purifier, config.decided_wall_ms)
 
     pouring = Pouring(purifier=purifier, ledger=outside.ledger, clock=outside.clock)
     watch = WaterWatch(

@@ -540,10 +540,14 @@ class AisleConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class MachineConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """All that the cloud decides for a machine: planogram, prices and limits. Versions only grow."""
+    """All that the cloud decides for a machine: planogram, prices and limits. Versions only grow.
+
+    `decided_wall_ms`: when, by the cloud's clock. So late it is for certain on a machine that cannot know the time.
+    """
 
     machine: Id
     version: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+    decided_wall_ms: Annotated[int, msgspec.Meta(ge=0, le=2**53)] = 0
     aisles: Annotated[tuple[AisleConfig, ...], msgspec.Meta(max_length=400)]
     drop_sensor: bool = True
     temperature_low_tenths_c: Annotated[int, msgspec.Meta(ge=-400, le=1200)] | None = None

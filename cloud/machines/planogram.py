@@ -129,7 +129,8 @@ async def _keep(
     aisle_ids: Mapping[Place, str] | None = None,
 ) -> dict[str, str]:
     """Write one version per machine; answers the documents as they are kept."""
-    documents = {config.machine: encode(config).decode() for config in configs}
+    decided = [msgspec.structs.replace(config, decided_wall_ms=work.now_ms) for config in configs]
+    documents = {config.machine: encode(config).decode() for config in decided}
     kept = [
         {
             "tenant": tenant,

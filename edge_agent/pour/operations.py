@@ -116,6 +116,7 @@ class PourOperations:
             known = await self._ledger.read(lambda conn: pours.pour(conn, OrderId(offer.order)))
             if known is not None or config is None or config.purifier is None or not self._watch.settled.is_set():
                 return None
+            await self._watch.tick()  # a plan may have ended since the last one
             terms = self._terms_of(offer, config.purifier, config.version)
             outlet = _outlet(config.purifier, offer.outlet)
             never = self._never(offer, outlet)
@@ -199,6 +200,7 @@ class PourOperations:
         if config is None or config.purifier is None:
             raise Refused("not_selling", "no configuration of a purifier yet")
         await self._watch.note_leak_fault()  # who has just cleared it pours at once
+        await self._watch.tick()  # a plan may have ended since the last one
         found = _outlet(config.purifier, outlet)
         if found is None:
             raise Refused("no_such_outlet", f"outlet: {outlet!r} is not one of this machine's")

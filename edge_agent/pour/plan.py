@@ -1,8 +1,9 @@
 """Under which terms water is given: sale, timed rental, metered rental, vending, test. Enforced without a network.
 
 Time is the service clock's: it goes on with the boot clock, is moved forward by a wall clock that a time server has
-set, and never runs backwards, so setting the machine's clock back prolongs no rental. While the machine is off and has
-not heard a time server since, it stands still: that error is the renter's gain and ends with the next connection.
+set and by the time at which the cloud decided the configuration, and never runs backwards, so setting the machine's
+clock back prolongs no rental. While the machine is off and has heard neither since, it stands still: that error is the
+renter's gain and ends with the next word of either.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ class ServiceTime:
 
     wall_ms: int
 
-    def go_on(self, powered_ms: int, wall_ms: int, clock_state: ClockState, began_wall_ms: int) -> ServiceTime:
-        """The time after `powered_ms` more under power; `began_wall_ms` of the plan in force has certainly passed."""
-        known = max(self.wall_ms + max(0, powered_ms), began_wall_ms)
+    def go_on(self, powered_ms: int, wall_ms: int, clock_state: ClockState, passed_wall_ms: int) -> ServiceTime:
+        """The time after `powered_ms` more under power; `passed_wall_ms` has passed for certain, as the cloud said."""
+        known = max(self.wall_ms + max(0, powered_ms), passed_wall_ms)
         return ServiceTime(max(known, wall_ms) if clock_state == "synced" else known)
 
 

@@ -47,9 +47,12 @@ class Upkeep:
         return tuple(life.spec.name for life in self.filters if life.condition == "near_end")
 
 
-def tick(conn: sqlite3.Connection, config: PurifierConfig, clock: Clock) -> Upkeep:
-    """Let the time since the last tick count: service clock, powered hours, days of the plan; tell what changed."""
-    now, powered_ms = _go_on(conn, config.plan, clock)
+def tick(conn: sqlite3.Connection, config: PurifierConfig, clock: Clock, *, passed_wall_ms: int = 0) -> Upkeep:
+    """Let the time since the last tick count: service clock, powered hours, days of the plan; tell what changed.
+
+    `passed_wall_ms`: so late it is at least.
+    """
+    now, powered_ms = _go_on(conn, max(config.plan.began_wall_ms, passed_wall_ms), clock)
     _keep_usage(conn, _usage(conn, config.plan).at(config.plan, now))
     known = water.cartridges(conn)
     water.wear(conn, powered_ms=powered_ms)
@@ -102,13 +105,13 @@ def change_filter(conn: sqlite3.Connection, config: PurifierConfig, position: in
     tick(conn, config, clock)
 
 
-def _go_on(conn: sqlite3.Connection, plan: ServicePlan, clock: Clock) -> tuple[ServiceTime, int]:
+def _go_on(conn: sqlite3.Connection, passed_wall_ms: int, clock: Clock) -> tuple[ServiceTime, int]:
     """Move the service clock to now; the time, and for how long the machine has had power since the last tick."""
     mark = water.clock_mark(conn)
     here = Moment(clock.boot_id, clock.mono_ms())
     powered_ms = filters.powered_since(Moment(mark.boot_id, mark.mono_ms) if mark else None, here)
     time = ServiceTime(mark.wall_ms if mark else 0)
-    now = time.go_on(powered_ms, clock.wall_ms(), clock.clock_state(), plan.began_wall_ms)
+    now = time.go_on(powered_ms, clock.wall_ms(), clock.clock_state(), passed_wall_ms)
     water.set_clock(conn, ClockMark(now.wall_ms, here.boot_id, here.mono_ms))
     return now, powered_ms
 

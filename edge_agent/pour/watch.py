@@ -48,6 +48,8 @@ REST_MS: Final = 600_000
 FRESH_MS: Final = 120_000
 # At a kill so much time is counted late, never lost: the mark of the last tick says where to go on.
 TICK_EVERY_MS: Final = 600_000
+# The end of a plan is seen so much late.
+TIME_EVERY_MS: Final = 1_000
 # A leak of more than a bath tub was a meter that was cleared or exchanged.
 LEAK_ML_MAX: Final = 200_000
 
@@ -89,7 +91,7 @@ class WaterWatch:
         self._looked_at = False  # a person has cleared a leak, and the meter was not read since
         self._misses = 0
         self._meter_silent: bool | None = None  # not asked yet
-        self._base_ms = clock.mono_ms()
+        self._base_ms = self._ticked_ms = clock.mono_ms()
         self._leak_told_ms = clock.mono_ms() - LEAK_TOLD_EVERY_MS
         self._flushed_ml = 0
         self._poured_ms: int | None = None
@@ -122,22 +124,25 @@ class WaterWatch:
         """Whether the water was fit when it was last judged."""
         return self._quality.fit
 
-    async def configure(self, config: PurifierConfig | None) -> None:
-        """Act on another configuration from now on."""
+    async def configure(self, config: PurifierConfig | None, decided_wall_ms: int = 0) -> None:
+        """Act on another configuration from now on; `decided_wall_ms` is when the cloud made it so."""
         self._config = config
         told = await self._ledger.read(lambda conn: locks.current(conn, "water"))
         if isinstance(told, WaterQualityChanged):
             self._quality = Quality(told.fit)
-        await self.tick()
+        await self.tick(decided_wall_ms)
 
-    async def tick(self) -> None:
-        """Let the time since the last tick count."""
+    async def tick(self, passed_wall_ms: int = 0) -> None:
+        """Let the time since the last tick count; so late it is at least."""
         config = self._config
+        self._ticked_ms = self._clock.mono_ms()
         if config is None:
             self.upkeep = None
         else:
             try:
-                self.upkeep = await self._ledger.write(lambda conn: upkeep.tick(conn, config, self._clock))
+                self.upkeep = await self._ledger.write(
+                    lambda conn: upkeep.tick(conn, config, self._clock, passed_wall_ms=passed_wall_ms)
+                )
             except DiskShort as short:  # the reserve is for money; the time that passes is counted at the next tick
                 log.warning("filter hours are not written down: %s", short)
         await self._changed()
@@ -157,8 +162,14 @@ class WaterWatch:
     async def keep_time(self) -> None:
         """Tick for ever."""
         while True:
-            await self._clock.sleep_ms(TICK_EVERY_MS)
-            await self.tick()
+            await self._clock.sleep_ms(TIME_EVERY_MS)
+            if self._clock.mono_ms() - self._ticked_ms >= self._tick_after_ms():
+                await self.tick()
+
+    def _tick_after_ms(self) -> int:
+        """How long after the last tick the next one is due: when the plan ends, the display says so at once."""
+        left_ms = self.upkeep.standing.left_ms if self.upkeep else None
+        return TICK_EVERY_MS if left_ms is None or left_ms <= 0 else min(left_ms, TICK_EVERY_MS)
 
     async def watch_meter(self) -> None:
         """Look at the idle meter for ever: does it answer, and does it stand still."""

@@ -202,7 +202,7 @@ async def test_histories_only_grow(database: Database, table: str) -> None:
                 await work.execute(text(change))
 
 
-async def test_planogram_prices_and_purifier_are_one_configuration(database: Database) -> None:
+async def test_planogram_prices_and_purifier_are_one_configuration(database: Database, clock: ManualClock) -> None:
     """Deciding one of them leaves the others as they are."""
     await open_tap(database)
     aisle = AisleConfig(aisle="A1", board=1, motor=1, goods="cola", price_fen=350, capacity=10)
@@ -212,6 +212,7 @@ async def test_planogram_prices_and_purifier_are_one_configuration(database: Dat
         config = await current_config(work, TENANT, "w1")
     assert config is not None
     assert config.version == 3
+    assert config.decided_wall_ms == clock.wall_ms(), "a machine that cannot know the time learns it so"
     assert config.purifier == purifier()
     assert (config.aisles[0].price_fen, config.temperature_low_tenths_c) == (400, 20)
 
