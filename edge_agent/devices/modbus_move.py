@@ -16,7 +16,7 @@ from typing import Final
 from edge_agent.devices.modbus_device import ModbusDevice, port_is_open
 from edge_agent.devices.modbus_profile import Own, Profile
 from edge_agent.devices.profile_file import load_profile
-from edge_agent.errors import BoardMisbehaved, BoardSilent, Refused
+from edge_agent.errors import BoardMisbehaved, BoardSilent, LinkDown, NeverSent, Refused
 from edge_agent.links.backlog import Priority
 from edge_agent.links.bus import Bus
 from edge_agent.links.line import Line
@@ -38,37 +38,58 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What was told to a device. `answers`: it is heard there; if not, it may wait until its power was off."""
+    """Where the device is after it was told. `answers`: it is heard there; if not, nowhere that it was sent from or to.
 
+    `was` is where it was before; `problem` says why it is not where it should be, None when it is.
+    """
+
+    was: Place
     slave: int
     baud: int
     answers: bool
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One register written, and where the device is afterwards: an address and a speed are two steps."""
+
+    register: int
+    value: int
+    there: Place
 
 
 async def move_device(name_or_path: str, url: str, now: Place, to: Place, *, clock: Clock) -> Moved:
-    """Write another address, another speed, or both.
+    """Write another address, another speed, or both; whatever goes wrong on the way, the answer says where it is now.
 
     Raises SettingsWrong for a profile that is none, `Refused` ("not_described", "out_of_range", "taken") before
     anything is written, LinkDown for a port that does not open, BoardSilent when nothing answers at `now`.
     """
     profile = load_profile(name_or_path)
-    own = _checked(profile, now, to)
+    steps = _steps(_checked(profile, now, to), now, to)
     async with _line(profile, url, now.baud, clock) as bus:
-        here = _device(bus, profile, now.slave, clock)
-        await _ask(here)
-        if to.slave != now.slave:
-            if await _answers(_device(bus, profile, to.slave, clock)):
-                raise Refused("taken", f"slave: a device answers at {to.slave} already, expected a free address")
-            await _write(here, own.slave, to.slave)
+        await _ask(_device(bus, profile, now.slave, clock))
+        if to.slave != now.slave and await _answers(_device(bus, profile, to.slave, clock)):
+            raise Refused("taken", f"slave: a device answers at {to.slave} already, expected a free address")
+    at = now
+    for step in steps:
+        problem = await _write(profile, url, at, step, clock)
+        if not await _is_heard(profile, url, step.there, clock):
+            if await _is_heard(profile, url, at, clock):
+                return Moved(now, at.slave, at.baud, True, problem or "it did not take what was written")
+            return Moved(now, step.there.slave, step.there.baud, False, problem or "it may wait for its power")
+        at = step.there
+    return Moved(now, at.slave, at.baud, True)
+
+
+def _steps(own: Own, now: Place, to: Place) -> list[Step]:
+    steps = []
+    if to.slave != now.slave:
+        steps.append(Step(own.slave, to.slave, Place(to.slave, now.baud)))
     if to.baud != now.baud:
-        async with _line(profile, url, now.baud, clock) as bus:
-            moved = _device(bus, profile, to.slave, clock)
-            if not await _answers(moved):
-                return Moved(to.slave, now.baud, answers=False)
-            assert own.baud is not None
-            await _write(moved, own.baud, own.bauds[to.baud])
-    async with _line(profile, url, to.baud, clock) as bus:
-        return Moved(to.slave, to.baud, await _answers(_device(bus, profile, to.slave, clock)))
+        assert own.baud is not None
+        steps.append(Step(own.baud, own.bauds[to.baud], to))
+    return steps
 
 
 def _checked(profile: Profile, now: Place, to: Place) -> Own:
@@ -117,14 +138,30 @@ async def _answers(device: ModbusDevice) -> bool:
     return True
 
 
-async def _write(device: ModbusDevice, register: int, value: int) -> None:
-    """Devices answer from the old place, from the new one, or not at all: what counts is who is heard afterwards."""
-    address = register - device.profile.address_base
+async def _is_heard(profile: Profile, url: str, place: Place, clock: Clock) -> bool:
+    try:
+        async with _line(profile, url, place.baud, clock) as bus:
+            return await _answers(_device(bus, profile, place.slave, clock))
+    except LinkDown:  # pulled out meanwhile: nobody is heard there
+        return False
+
+
+async def _write(profile: Profile, url: str, at: Place, step: Step, clock: Clock) -> str | None:
+    """Write; what went wrong for certain, or None.
+
+    Devices answer from the old place, from the new one, or not at all: what counts is where they are heard afterwards.
+    """
+    address = step.register - profile.address_base
 
     def work(line: Line, by: int) -> None:
-        device.slave.write_registers(line, address, [value], WRITE_ONE_REGISTER, by)
+        device.slave.write_registers(line, address, [step.value], WRITE_ONE_REGISTER, by)
 
     try:
-        await device.run("move", Priority.READING, work)
+        async with _line(profile, url, at.baud, clock) as bus:
+            device = _device(bus, profile, at.slave, clock)
+            await device.run("move", Priority.READING, work)
     except BoardSilent:
-        return
+        return None
+    except (BoardMisbehaved, NeverSent, LinkDown) as error:
+        return str(error)
+    return None

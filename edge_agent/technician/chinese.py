@@ -238,9 +238,13 @@ SENTENCES: Final[Mapping[str, str]] = {
     "connect the device alone first, or give --yes": "请先只接这一台设备，或加 --yes",
     "address {slave}, {baud} baud": "地址 {slave}，波特率 {baud}",
     "it answers": "有应答",
-    "nothing answers there: switch the device off and on, then look with aislectl profile try": (
-        "该处无应答：请给设备断电再上电，然后用 aislectl profile try 查看"
+    "it is here now": "设备现在在此",
+    "nothing answers there, nor where it was: switch the device off and on, then look with"
+    " aislectl profile try at both addresses": (
+        "此处与原地址都没有应答：请给设备断电再上电，然后用 aislectl profile try 查看两个地址"
     ),
+    "{file} names the new address now": "{file} 已改为新地址",
+    "{file} must be changed by hand: slave and baud": "请手动修改 {file} 中的 slave 与 baud",
     "{file}: can be used": "{file}：可以使用",
     "the device did not come to an end in {seconds} s": "设备在 {seconds} 秒内没有读完",
     "Profile": "设备描述",
@@ -583,6 +587,8 @@ PATTERNS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
         ("not asked yet", "尚未询问"),
         ("drop sensor blocked", "掉货检测被遮挡"),
         (r"(.*): silent, next probe in (\d+) ms", r"\1：无应答，\2 毫秒后再试"),
+        ("it did not take what was written", "写入后没有生效"),
+        ("it may wait for its power", "可能要断电重启后才生效"),
         (r"(.*): no answer to (.*) within (\d+) ms", r"\1：\3 毫秒内未应答 \2"),
         ("there is no aisle (.*) in this machine's configuration", r"本机配置中没有货道 \1"),
         ("there is no aisle (.*)", r"没有货道 \1"),

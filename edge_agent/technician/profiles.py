@@ -14,6 +14,7 @@ from rich.text import Text
 from edge_agent.errors import Refused
 from edge_agent.technician import desk as desks
 from edge_agent.technician.desk import Desk
+from edge_agent.technician.readdress import follow
 from edge_agent.technician.screens import BAD, GOOD, table
 from edge_agent.technician.words import YES, Word, argument
 
@@ -49,13 +50,40 @@ async def _move(desk: Desk, asked: Namespace) -> int:
     given = {"--slave": asked.slave, "--to": asked.to, "--baud": asked.baud, "--to-baud": asked.to_baud}
     options = [text for name, value in given.items() if value is not None for text in (name, str(value))]
     answer = await _ask(desk, "move", asked.file, "--port", asked.port, *options)
-    place = desk.say("address {slave}, {baud} baud", slave=answer["slave"], baud=answer["baud"])
-    if answer["answers"]:
-        desk.tell(answer, lambda: Text(f"{place}: {desk.say('it answers')}", style=GOOD))
-        return desks.OK
-    hint = desk.say("nothing answers there: switch the device off and on, then look with aislectl profile try")
-    desk.tell(answer, lambda: Text(f"{place}: {hint}", style=BAD))
-    return desks.FAILED
+    answer["settings"] = _follow(desk, asked.port, answer)
+    desk.tell(answer, lambda: _where(desk, answer))
+    return desks.OK if answer["problem"] is None else desks.FAILED
+
+
+def _follow(desk: Desk, port: str, answer: dict[str, Any]) -> str | None:
+    """Let the settings name the address at which the device is now; what became of them, None where they are not of it.
+
+    A device that is heard nowhere is not followed: nobody knows yet where it will be.
+    """
+    if not answer["answers"]:
+        return None
+    return follow(desk.settings_file, port, answer["was"]["slave"], answer["slave"], answer["baud"])
+
+
+def _where(desk: Desk, answer: dict[str, Any]) -> Text:
+    say = desk.say
+    place = say("address {slave}, {baud} baud", slave=answer["slave"], baud=answer["baud"])
+    if answer["problem"] is None:
+        told = Text(f"{place}: {say('it answers')}", style=GOOD)
+    elif answer["answers"]:
+        told = Text(f"{place}: {say('it is here now')}: {say.sentence(answer['problem'])}", style=BAD)
+    else:
+        hint = say(
+            "nothing answers there, nor where it was: switch the device off and on, then look with"
+            " aislectl profile try at both addresses"
+        )
+        told = Text(f"{place}: {hint} ({say.sentence(answer['problem'])})", style=BAD)
+    match answer["settings"]:
+        case "followed":
+            told.append("\n" + say("{file} names the new address now", file=str(desk.settings_file)))
+        case "by_hand":
+            told.append("\n" + say("{file} must be changed by hand: slave and baud", file=str(desk.settings_file)))
+    return told
 
 
 async def _ask(desk: Desk, *arguments: str) -> Any:

@@ -29,9 +29,10 @@ BAUD = 9600
 
 
 @asynccontextmanager
-async def simulated(folder: Path, **line: Any) -> AsyncIterator[Bench]:
+async def simulated(folder: Path, *, meter: str = "pulse4", **line: Any) -> AsyncIterator[Bench]:
     devices = [
-        {"device": device, "name": role, "slave": slave} | ({"sees": sees} if sees else {})
+        {"device": meter if role == "meter" else device, "name": role, "slave": slave}
+        | ({"sees": sees} if sees else {})
         for role, device, _, slave, sees in CAST
     ]
     settings = {"name": "wp", "port": "pty:ports/wp", "baud": BAUD, "modbus": devices, **line}

@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
+from edge_agent.devices.profile_file import shipped_profiles
 from edge_agent.settings import read_keys
 from firmware_sim.testbench import bench
 from tests.integration.agent.rig import MACHINE, MOTORS, SECRET, STOCK, Rig, rig
-from tests.unit.firmware_sim.purifier_bench import TDS, scenario
+from tests.unit.firmware_sim.purifier_bench import AIR, LEVEL, PULSES, RELAYS, TDS, TUF, scenario
 
 DEADLINE_S = 60.0
 
@@ -273,10 +274,61 @@ async def test_a_device_is_moved_to_another_address_once_somebody_agrees(tmp_pat
         assert (unasked.code, "--yes" in unasked.err) == (1, True), unasked.err
         moved = await aislectl(tmp_path, "--json", *move, "--to", "99", "--yes")
         assert moved.code == 0, moved.err
-        assert moved.answer == {"slave": 99, "baud": 9600, "answers": True}
+        was = {"slave": TDS, "baud": 9600}
+        assert moved.answer == {
+            "was": was, "slave": 99, "baud": 9600, "answers": True, "problem": None, "settings": None
+        }  # fmt: skip
         again = await aislectl(tmp_path, *move, "--to", "98", "--yes")
         assert again.code == 1
         assert "no answer" in again.err
+
+
+MOVED_BY_BUS = [
+    ("waveshare-relay-8", RELAYS),
+    ("tuf-2000m", TUF),
+    ("ws102-tds", TDS),
+    ("qdy30a", LEVEL),
+    ("xy-md02", AIR),
+]
+
+
+@pytest.mark.parametrize(("profile", "slave"), MOVED_BY_BUS)
+async def test_the_settings_follow_a_device_to_its_new_address(tmp_path: Path, profile: str, slave: int) -> None:
+    async with bench(scenario(tmp_path)) as sim:
+        port = sim.urls["wp-1"]
+        settings = tmp_path / "agent.toml"
+        before = (
+            f'machine = "wp-1"  # the lobby\n[[modbus]]\nurl = "{port}"\nbaud = 9600\n'
+            f'  [[modbus.device]]\n  name = "it"\n  profile = "{profile}"\n  slave = {slave}  # as delivered\n'
+            f'  [[modbus.device]]\n  name = "other"\n  profile = "pulse4"\n  slave = {PULSES}\n'
+        )
+        settings.write_text(before)
+        settings.chmod(0o640)
+        move = ("profile", "move", profile, "--port", port, "--slave", str(slave), "--yes", "--to", "99")
+        moved = await aislectl(tmp_path, *move)
+        assert moved.code == 0, moved.err
+        assert "names the new address now" in moved.out
+        assert settings.read_text() == before.replace(f"slave = {slave}  #", "slave = 99  #")
+        assert settings.stat().st_mode & 0o777 == 0o640
+        tried = await aislectl(tmp_path, "--json", "profile", "try", profile, "--port", port, "--slave", "99")
+        assert [row["problem"] for row in tried.answer] == [None] * len(tried.answer)
+        gone = await aislectl(tmp_path, *move)
+        assert (gone.code, "no answer" in gone.err) == (1, True)
+
+
+async def test_a_device_that_stays_where_it_was_is_told_and_the_settings_stay(tmp_path: Path) -> None:
+    deaf = shipped_profiles()["qdy30a"].read_text().replace("slave = 0x0000", "slave = 0x000C")
+    (tmp_path / "deaf.toml").write_text(deaf)
+    async with bench(scenario(tmp_path)) as sim:
+        port = sim.urls["wp-1"]
+        before = f'[[modbus]]\nurl = "{port}"\n[[modbus.device]]\nslave = {LEVEL}\n'
+        (tmp_path / "agent.toml").write_text(before)
+        move = ("profile", "move", "deaf.toml", "--port", port, "--slave", str(LEVEL), "--to", "99", "--yes")
+        moved = await aislectl(tmp_path, *move, language="zh_CN.UTF-8")
+        assert moved.code == 1
+        assert "设备现在在此：" in moved.out.replace(": ", "：")
+        assert "写入后没有生效" in moved.out
+        assert (tmp_path / "agent.toml").read_text() == before
 
 
 async def test_what_is_wrong_with_a_profile_is_told_line_by_line(tmp_path: Path) -> None:
