@@ -9,6 +9,8 @@ LOAD   ?=
 
 # Variables of the demo, e.g. `make demo SECONDS=60 SEED=7 FAULTS=all`; without SECONDS it runs until Ctrl-C.
 SECONDS ?=
+# QUIET=1: nobody comes, and you have the machines and the cloud for yourself.
+QUIET   ?=
 SEED    ?=
 FAULTS  ?=
 
@@ -34,8 +36,8 @@ $(VENV)/.test-installed: pyproject.toml constraints.txt scripts/install
 	@$(INSTALL) $(TEST_EXTRAS)
 	@touch $@ $(VENV)/.run-installed
 
-demo: $(VENV)/.run-installed ## simulated machines, a broker and the cloud on one screen (SECONDS= SEED= FAULTS=all)
-	@$(BIN)/python -m firmware_sim.demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS))
+demo: $(VENV)/.run-installed ## simulated machines, a broker and the cloud on one screen (SECONDS= SEED= FAULTS=all QUIET=1)
+	@$(BIN)/python -m firmware_sim.demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(QUIET),--quiet)
 
 serve: $(VENV)/.run-installed ## the cloud alone, on SQLite (PORT=8080 DATA=./var LOAD=)
 	@$(BIN)/python -m cloud all --port $(PORT) --data $(DATA) $(if $(LOAD),--load '$(LOAD)')

@@ -7,8 +7,9 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--every-operation", action="store_true", help="end as soon as old programs have asked all that they can"
     )
+    parser.add_argument("--quiet", action="store_true", help="nobody comes: everything is ready for you alone")
     parser.add_argument(
         "--seed", type=int, default=1, help="what the dice of people and faults begin with (default: 1)"
     )
@@ -73,7 +75,8 @@ async def _demo(asked: argparse.Namespace, console: Console) -> Account:
         await stage.sim.faults(asked.faults)
         screen = Screen(stage, tally, f"seed {asked.seed}, faults {asked.faults}", console)
         people, players = People(stage, asked.seed, tally), Players(stage, asked.seed, tally)
-        await _trade(stage, people, players, screen, stop, asked.seconds)
+        comers = {} if asked.quiet else {"people": people.trade(), "players": players.work()}
+        await _trade(stage, comers, screen, stop, asked.seconds)
         tally.answers.write(stage.folder / "answers.json")
         if asked.picture is not None:
             await screen.save(asked.picture)
@@ -85,7 +88,11 @@ async def _demo(asked: argparse.Namespace, console: Console) -> Account:
 
 
 async def _trade(
-    stage: Stage, people: People, players: Players, screen: Screen, stop: asyncio.Event, seconds: float | None
+    stage: Stage,
+    comers: Mapping[str, Coroutine[Any, Any, None]],
+    screen: Screen,
+    stop: asyncio.Event,
+    seconds: float | None,
 ) -> None:
     """Trade until the time is over, somebody presses Ctrl-C, or a process dies."""
 
@@ -96,8 +103,7 @@ async def _trade(
             await asyncio.sleep(CHECK_EVERY_S)
 
     working = [
-        asyncio.create_task(people.trade(), name="people"),
-        asyncio.create_task(players.work(), name="players"),
+        *(asyncio.create_task(comes, name=name) for name, comes in comers.items()),
         asyncio.create_task(screen.run(), name="screen"),
         asyncio.create_task(look_at_children(), name="children"),
     ]

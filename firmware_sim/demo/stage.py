@@ -7,6 +7,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 import shutil
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,6 +24,9 @@ from firmware_sim.demo.processes import START_WAIT_S, Child, Failed, child, pyth
 from firmware_sim.demo.wire import Api, Panel, Refused
 
 Say = Callable[[str], None]
+
+# In the demo's folder, to be read by a shell: see docs/dialects.
+NAMES = "names.sh"
 
 # What is bought can be sent back for so long: who recommended it shall earn while somebody still looks.
 SHORT_TIMES = {"AISLEFLOW_PURCHASE_FINISH_MS": "10000"}
@@ -89,9 +93,11 @@ async def set_stage(
             say(f"claiming {machine.machine} and starting its agent")
             stage.agents[machine.machine] = await _agent(stack, stage, machine)
             stage.panels[machine.machine] = Panel(folder / machine.machine / "agent.sock")
+        _write_names(stage)
         say("restocking every aisle")
         await asyncio.gather(*(_restock(stage, machine) for machine in cast.machines))
         await _until_selling(stage)
+        await _until(lambda: _all_told(stage), "the cloud knows what lies in every machine")
         yield stage
 
 
@@ -125,6 +131,14 @@ async def _cloud(
     await api.sign_in(**sign_in)
     await api.patch(f"/users/u-{PLATFORM}", role="platform")
     return cloud, api, sign_in
+
+
+def _write_names(stage: Stage) -> None:
+    """Write down for a shell where the cloud is and how everybody signs in, since it is different in every run."""
+    names = {"URL": stage.api.url, "TENANT": stage.sign_in["tenant"], "PASSWORD": stage.sign_in["password"]}
+    names |= {name.upper(): person.sent for name, person in stage.people.items()}
+    lines = [f"{name}={shlex.quote(value)}\n" for name, value in names.items()]
+    (stage.folder / NAMES).write_text("".join(lines), encoding="utf-8")
 
 
 def _simulator(folder: Path, cast: Cast, seed: int, speed: float) -> list[str]:
@@ -215,6 +229,11 @@ async def _until_selling(stage: Stage) -> None:
         return all(machine["online"] and machine["selling"] for machine in machines)
 
     await _until(all_sell, "all machines are online and selling")
+
+
+async def _all_told(stage: Stage) -> bool:
+    waiting = [(await panel.ask("status"))["facts_waiting"] for panel in stage.panels.values()]
+    return not any(waiting)
 
 
 async def _has_config(panel: Panel) -> bool:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from cloud.facades.dialect import Lenient
 from cloud.facades.fields import FROM_TEXT, ONE_OR_MANY
-from cloud.facades.iot.wire import Listed, Moment, Single, Told, Window, iso, yuan
+from cloud.facades.iot.wire import Listed, Moment, Money, Single, Told, Window, iso, yuan
 from cloud.machines.model import MachineProfile
 from cloud.water.devices import DeviceSeen, Figures
 
@@ -184,7 +184,7 @@ class StatisticsTold(Told):
     given_ml: int
     leaked_ml: int
     vends: int
-    income: float
+    income: Money
     filters: list[FilterTold]
     tds_in: int
     tds_out: int

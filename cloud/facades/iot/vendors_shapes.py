@@ -15,7 +15,7 @@ from cloud.accounts.model import Signing
 from cloud.accounts.signings import SigningChange
 from cloud.facades.dialect import Lenient
 from cloud.facades.iot.users_shapes import STATES, Count, Email, Id, Line, MaybeMobile, NewPassword, State, Url
-from cloud.facades.iot.wire import Figure, Listed, Moment, Single, Told, Window, iso, yuan
+from cloud.facades.iot.wire import Figure, Listed, Moment, Money, Single, Told, Window, iso, yuan
 
 Secret = Annotated[SecretStr, Field(max_length=512)]
 # A contract over more than ten million yuan is a mistake in the decimal point.
@@ -241,7 +241,7 @@ class SigningTold(Told):
     sign_tms: str
     begin_tms: str
     end_tms: str
-    amount: float
+    amount: Money
     remark: str
     create_tms: str
 

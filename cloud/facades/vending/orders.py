@@ -14,6 +14,7 @@ from cloud.facades.vending.wire import (
     Id,
     Money,
     PageAsked,
+    PageTold,
     Told,
     reach,
     seconds,
@@ -73,11 +74,8 @@ class OrderLine(Told):
     order_status: OrderStatus
 
 
-class OrdersTold(Told):
+class OrdersTold(PageTold):
     order_list: list[OrderLine]
-    total: int | None = None
-    page_size: int | None = None
-    page_no: int | None = None
 
 
 async def get_order_list(call: Call[OrdersAsk, Nothing]) -> OrdersTold:
@@ -96,9 +94,7 @@ async def get_order_list(call: Call[OrdersAsk, Nothing]) -> OrdersTold:
         )
         for order in found.items
     ]
-    if not call.body.by_pages:
-        return OrdersTold(order_list=lines)
-    return OrdersTold(order_list=lines, total=found.total, page_size=found.page_size, page_no=found.page)
+    return OrdersTold(order_list=lines, **call.body.place(found))
 
 
 class OrderAsk(Asked):

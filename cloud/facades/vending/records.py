@@ -5,7 +5,7 @@ from __future__ import annotations
 from cloud.accounts.model import STAFF, Allowed, Permission
 from cloud.catalog.browse import many_goods
 from cloud.facades.dialect import Call, Nothing, Operation
-from cloud.facades.vending.wire import Id, PageAsked, Told, seconds, shop_seen
+from cloud.facades.vending.wire import Id, PageAsked, PageTold, Told, seconds, shop_seen
 from cloud.machines.aisles import aisles_of_machines
 from cloud.machines.commands import command_states
 from cloud.stock.browse import list_restocks
@@ -41,11 +41,8 @@ class RecordTold(Told):
 Records = list[RecordTold]
 
 
-class RecordsTold(Told):
+class RecordsTold(PageTold):
     list: Records
-    total: int | None = None
-    page_size: int | None = None
-    page_no: int | None = None
 
 
 async def get_record_list(call: Call[RecordsAsk, Nothing]) -> RecordsTold:
@@ -88,9 +85,7 @@ async def get_record_list(call: Call[RecordsAsk, Nothing]) -> RecordsTold:
                 goods_num=sum(line.goods_num for line in lines),
             )
         )
-    if not call.body.by_pages:
-        return RecordsTold(list=told)
-    return RecordsTold(list=told, total=found.total, page_size=found.page_size, page_no=found.page)
+    return RecordsTold(list=told, **call.body.place(found))
 
 
 OPERATIONS = (

@@ -12,7 +12,7 @@ from cloud.catalog.browse import category_paths, many_goods
 from cloud.catalog.goods import goods_by_barcode
 from cloud.errors import FleetError
 from cloud.facades.dialect import Call, Nothing, Operation
-from cloud.facades.vending.wire import Asked, Id, Name, PageAsked, Told, person, reach, seconds, shop_seen
+from cloud.facades.vending.wire import Asked, Id, Name, PageAsked, PageTold, Told, person, reach, seconds, shop_seen
 from cloud.stock.browse import list_returns
 from cloud.stock.model import ReturnState
 from cloud.stock.send_back import complete, return_of, scan
@@ -112,11 +112,8 @@ class ReturnTold(Told):
 Returns = list[ReturnTold]
 
 
-class ReturnsTold(Told):
+class ReturnsTold(PageTold):
     list: Returns
-    total: int | None = None
-    page_size: int | None = None
-    page_no: int | None = None
 
 
 async def get_return_list(call: Call[ReturnsAsk, Nothing]) -> ReturnsTold:
@@ -148,9 +145,7 @@ async def get_return_list(call: Call[ReturnsAsk, Nothing]) -> ReturnsTold:
         )
         for one in found.items
     ]
-    if not body.by_pages:
-        return ReturnsTold(list=told)
-    return ReturnsTold(list=told, total=found.total, page_size=found.page_size, page_no=found.page)
+    return ReturnsTold(list=told, **body.place(found))
 
 
 P = Permission

@@ -23,7 +23,7 @@ from cloud.errors import FleetError, Kind
 from cloud.facades.dialect import Call, HttpKind, Lenient, Operation, Trouble
 from cloud.machines.model import Machine
 from cloud.machines.register import machine_within
-from cloud.paging import PAGE_MAX, WHOLE_MAX, Ask
+from cloud.paging import PAGE_MAX, WHOLE_MAX, Ask, Page
 
 T = TypeVar("T")
 
@@ -103,11 +103,27 @@ class PageAsked(Asked):
         """The page that is wanted, or for a client that knows no pages as much as there is."""
         return self.ask() if self.by_pages else Ask(1, WHOLE_MAX)
 
+    def place(self, found: Page[Any]) -> dict[str, int]:
+        """Which page was found, as a `PageTold` has it; nothing for a client that knows no pages."""
+        return {"total": found.total, "page_size": found.page_size, "page_no": found.page} if self.by_pages else {}
+
 
 class Told(BaseModel):
     """Base of what is told: built from the domain's frozen types, holding only what is declared."""
 
     model_config = ConfigDict(from_attributes=True, frozen=True)
+
+
+# Told to clients that ask for pages; for others the key is not there.
+OfPage = Annotated[int | None, Field(exclude_if=lambda value: value is None)]
+
+
+class PageTold(Told):
+    """Base of a list that can be told by pages."""
+
+    total: OfPage = None
+    page_size: OfPage = None
+    page_no: OfPage = None
 
 
 class Empty(Told):
