@@ -17,7 +17,7 @@ from edge_agent.settings import Settings, load
 from firmware_sim.control import Control
 from firmware_sim.scenario import scenario_from
 from firmware_sim.testbench import bench
-from shared.clock import SystemClock
+from shared.clock import Clock, SystemClock
 from shared.messages import Fact, MachineConfig, decode_fact
 from shared.water import FilterSpec, Outlet, PurifierConfig, ServicePlan, WaterLimits
 from tests.integration.agent.rig import MACHINE, SECRET, listening, stock_ledger
@@ -176,11 +176,11 @@ class WaterRig:
         return [decode_fact(row.fact) for row in rows]
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self, clock: Clock | None = None) -> AsyncIterator[None]:
         """The agent runs inside this block."""
         stop = asyncio.Event()
         async with (
-            composition.build(self.settings, SystemClock()) as self.agent,
+            composition.build(self.settings, clock or SystemClock()) as self.agent,
             asyncio.TaskGroup() as tasks,
         ):
             tasks.create_task(composition.run_built(self.agent, stop))
