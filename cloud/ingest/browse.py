@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Row, select
 
-from cloud.database import Work
+from cloud.database import Work, record_of
 from cloud.errors import FleetError
 from cloud.ingest.store import facts, quarantine, streams
 from cloud.paging import Ask, Page, page
@@ -86,7 +86,7 @@ async def streams_of(work: Work, tenant: str, machine: str) -> list[StreamSeen]:
     """The ledger files of a machine, newest first."""
     shown = [streams.c[name] for name in StreamSeen.__dataclass_fields__]
     query = select(*shown).where(streams.c.tenant == tenant, streams.c.machine == machine)
-    return [StreamSeen(**row._mapping) for row in await work.rows(query.order_by(streams.c.opened_ms.desc()))]
+    return [record_of(StreamSeen, row) for row in await work.rows(query.order_by(streams.c.opened_ms.desc()))]
 
 
 async def list_quarantined(
@@ -105,7 +105,7 @@ async def list_quarantined(
         ask,
         sorts={"received_ms": quarantine.c.received_ms, "machine": quarantine.c.machine},
         ties=(quarantine.c.received_ms.desc(), quarantine.c.item),
-        make=lambda row: Quarantined(**row._mapping),
+        make=lambda row: record_of(Quarantined, row),
     )
 
 
@@ -114,11 +114,11 @@ async def quarantined_of(work: Work, tenant: str, item: str) -> Quarantined:
     row = await work.row(select(*_QUARANTINED).where(quarantine.c.tenant == tenant, quarantine.c.item == item))
     if row is None:
         raise FleetError("not_found", f"there is no quarantined message {item!r}", field="item")
-    return Quarantined(**row._mapping)
+    return record_of(Quarantined, row)
 
 
 def _fact(row: Row[Any]) -> FactSeen:
-    return FactSeen(**{**row._mapping, "body": _body(row.body)})
+    return record_of(FactSeen, row, body=_body(row.body))
 
 
 def _body(text: str) -> dict[str, Any]:

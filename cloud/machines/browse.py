@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row, Select, and_, func, or_, select
 
-from cloud.database import Work
+from cloud.database import Work, record_of
 from cloud.errors import FleetError
 from cloud.machines.model import PRESENT_MS, AisleLock, Fault, Machine, MachineState
 from cloud.machines.store import (
@@ -141,7 +141,7 @@ async def list_faults(
         ask,
         sorts={"since_ms": faults.c.since_ms, "machine": faults.c.machine, "code": faults.c.code},
         ties=(faults.c.since_ms.desc(), faults.c.machine, faults.c.code, faults.c.scope),
-        make=lambda row: Fault(**row._mapping),
+        make=lambda row: record_of(Fault, row),
     )
 
 
@@ -161,21 +161,21 @@ async def list_commands(
         ask,
         sorts={"asked_ms": commands.c.asked_ms, "machine": commands.c.machine},
         ties=(commands.c.asked_ms.desc(), commands.c.command),
-        make=lambda row: CommandSeen(**row._mapping),
+        make=lambda row: record_of(CommandSeen, row),
     )
 
 
 async def locks_of(work: Work, tenant: str, machine: str) -> list[AisleLock]:
     """What is known of each aisle's lock."""
     query = select(aisle_locks).where(aisle_locks.c.tenant == tenant, aisle_locks.c.machine == machine)
-    return [AisleLock(**row._mapping) for row in await work.rows(query.order_by(aisle_locks.c.aisle))]
+    return [record_of(AisleLock, row) for row in await work.rows(query.order_by(aisle_locks.c.aisle))]
 
 
 async def readings_of(work: Work, tenant: str, machine: str) -> list[ReadingSeen]:
     """The newest value of each sensor."""
     shown = [machine_readings.c[name] for name in ReadingSeen.__dataclass_fields__]
     query = select(*shown).where(machine_readings.c.tenant == tenant, machine_readings.c.machine == machine)
-    return [ReadingSeen(**row._mapping) for row in await work.rows(query.order_by(machine_readings.c.sensor))]
+    return [record_of(ReadingSeen, row) for row in await work.rows(query.order_by(machine_readings.c.sensor))]
 
 
 async def trusted_machines(work: Work) -> list[tuple[MachineId, int]]:

@@ -26,7 +26,7 @@ from sqlalchemy import (
     tuple_,
 )
 
-from cloud.database import Work, metadata, one_of, row_of, tenant_column
+from cloud.database import Work, metadata, one_of, record_of, row_of, tenant_column
 from cloud.machines.model import Aisle, AisleLock, Fault, Machine, MachineProfile, MachineState
 from shared.ids import MachineId
 
@@ -211,7 +211,7 @@ MachineKey = tuple[str, str]
 
 def machine_of(row: Any) -> Machine:
     """A machine from its row."""
-    return Machine(**{**row._mapping, "machine": MachineId(row.machine)})
+    return record_of(Machine, row, machine=MachineId(row.machine))
 
 
 async def find_machine(work: Work, tenant: str, machine: str, *, lock: bool = False) -> Machine | None:
@@ -225,7 +225,7 @@ async def find_profile(work: Work, tenant: str, machine: str) -> MachineProfile:
     """What is known of a machine as a device."""
     here = and_(machine_profiles.c.tenant == tenant, machine_profiles.c.machine == machine)
     row = await work.row(select(machine_profiles).where(here))
-    return MachineProfile(tenant=tenant, machine=machine) if row is None else MachineProfile(**row._mapping)
+    return MachineProfile(tenant=tenant, machine=machine) if row is None else record_of(MachineProfile, row)
 
 
 async def find_profiles(work: Work, tenant: str, wanted: Collection[str]) -> dict[str, MachineProfile]:
@@ -233,7 +233,7 @@ async def find_profiles(work: Work, tenant: str, wanted: Collection[str]) -> dic
     found: dict[str, MachineProfile] = {}
     for here in _some(work, machine_profiles.c.machine, wanted):
         query = select(machine_profiles).where(and_(machine_profiles.c.tenant == tenant, here))
-        found |= {row.machine: MachineProfile(**row._mapping) for row in await work.rows(query)}
+        found |= {row.machine: record_of(MachineProfile, row) for row in await work.rows(query)}
     return found
 
 
@@ -278,7 +278,7 @@ async def find_states(work: Work, keys: Collection[MachineKey], *, lock: bool) -
     key = tuple_(machine_states.c.tenant, machine_states.c.machine)
     query = select(machine_states).where(key.in_(sorted(keys))).order_by(*key.clauses)
     rows = await work.rows(query.with_for_update() if lock else query)
-    return {(row.tenant, row.machine): MachineState(**row._mapping) for row in rows}
+    return {(row.tenant, row.machine): record_of(MachineState, row) for row in rows}
 
 
 async def put_states(work: Work, states: Iterable[MachineState]) -> None:
@@ -458,14 +458,14 @@ async def find_aisles(work: Work, tenant: str, wanted: Collection[str]) -> list[
     found = []
     for some in _some(work, aisles.c.machine, wanted):
         query = select(aisles).where(and_(aisles.c.tenant == tenant, some))
-        found += [Aisle(**row._mapping) for row in await work.rows(query)]
+        found += [record_of(Aisle, row) for row in await work.rows(query)]
     return found
 
 
 async def find_aisle(work: Work, tenant: str, which: str) -> Aisle | None:
     """The aisle with this id."""
     row = await work.row(select(aisles).where(and_(aisles.c.tenant == tenant, aisles.c.id == which)))
-    return None if row is None else Aisle(**row._mapping)
+    return None if row is None else record_of(Aisle, row)
 
 
 async def taken_aisle_ids(work: Work, tenant: str, wanted: Collection[str]) -> set[str]:

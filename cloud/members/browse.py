@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Row, Select, func, or_, select
 from cloud.accounts.brands import tenant_of_number
 from cloud.accounts.model import Reach
 from cloud.accounts.reach import unseen, within
-from cloud.database import Work
+from cloud.database import Work, record_of
 from cloud.errors import FleetError
 from cloud.members.model import Member, WeChat
 from cloud.members.store import (
@@ -63,7 +63,7 @@ async def list_members(work: Work, tenant: str, ask: Ask, *, search: str | None 
         ask,
         sorts={"name": members.c.name, "joined_ms": members.c.joined_ms},
         ties=(members.c.member,),
-        make=lambda row: Member(**row._mapping),
+        make=lambda row: record_of(Member, row),
     )
 
 
@@ -163,7 +163,7 @@ async def list_accounts(work: Work, tenant: str, ask: Ask, *, kind: str | None =
         ask,
         sorts={"balance_fen": ledger_accounts.c.balance_fen},
         ties=(ledger_accounts.c.account,),
-        make=lambda row: AccountSeen(**row._mapping),
+        make=lambda row: record_of(AccountSeen, row),
     )
 
 
@@ -188,5 +188,5 @@ async def list_postings(
         ask,
         sorts={"booked_ms": ledger_entries.c.booked_ms, "amount_fen": func.abs(ledger_postings.c.amount_fen)},
         ties=(ledger_entries.c.booked_ms.desc(), ledger_postings.c.entry, ledger_postings.c.line),
-        make=lambda row: PostingSeen(**row._mapping),
+        make=lambda row: record_of(PostingSeen, row),
     )

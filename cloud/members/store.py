@@ -24,7 +24,7 @@ from sqlalchemy import (
     select,
 )
 
-from cloud.database import MANY_ROWS, Work, as_arrays, metadata, one_of, row_of, tenant_column
+from cloud.database import MANY_ROWS, Work, as_arrays, metadata, one_of, record_of, row_of, tenant_column
 from cloud.members.model import SERIAL_DIGITS, Binding, Member, Posting, WeChat, floor_of, kind_of, owner_of
 
 members = Table(
@@ -152,7 +152,7 @@ async def find_member(work: Work, tenant: str, member: str, *, lock: bool = Fals
     """One member; locked, other Works that lock it wait until this one ends."""
     query = select(members).where(and_(members.c.tenant == tenant, members.c.member == member))
     row = await work.row(query.with_for_update() if lock else query)
-    return None if row is None else Member(**row._mapping)
+    return None if row is None else record_of(Member, row)
 
 
 async def add_member(work: Work, member: Member) -> None:
@@ -187,14 +187,14 @@ async def find_wechat(work: Work, tenant: str, openid: str) -> WeChat | None:
     """The binding of a WeChat account."""
     here = and_(member_wechats.c.tenant == tenant, member_wechats.c.openid == openid)
     row = await work.row(select(member_wechats).where(here))
-    return None if row is None else WeChat(**row._mapping)
+    return None if row is None else record_of(WeChat, row)
 
 
 async def wechat_of_member(work: Work, tenant: str, member: str) -> WeChat | None:
     """The WeChat account that a member has bound."""
     here = and_(member_wechats.c.tenant == tenant, member_wechats.c.member == member)
     row = await work.row(select(member_wechats).where(here))
-    return None if row is None else WeChat(**row._mapping)
+    return None if row is None else record_of(WeChat, row)
 
 
 async def put_wechat(work: Work, wechat: WeChat) -> None:
@@ -212,7 +212,7 @@ async def bindings_of(work: Work, tenant: str, machine: str) -> list[Binding]:
     """Who has a machine at home: the owner first, then guests by id."""
     here = and_(member_machines.c.tenant == tenant, member_machines.c.machine == machine)
     order = member_machines.c.standing.desc(), member_machines.c.member
-    return [Binding(**row._mapping) for row in await work.rows(select(member_machines).where(here).order_by(*order))]
+    return [record_of(Binding, row) for row in await work.rows(select(member_machines).where(here).order_by(*order))]
 
 
 async def add_binding(work: Work, binding: Binding) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import and_, func, or_, select
 
-from cloud.database import Work
+from cloud.database import Work, record_of
 from cloud.errors import FleetError
 from cloud.orders.model import UNDECIDED, Order, OrderState
 from cloud.orders.store import orders, refunds
@@ -62,7 +62,7 @@ async def list_orders(work: Work, tenant: str, wanted: OrderFilter, ask: Ask) ->
         ask,
         sorts={"placed_ms": orders.c.placed_ms, "ended_ms": orders.c.ended_ms, "price_fen": orders.c.price_fen},
         ties=(orders.c.placed_ms.desc(), orders.c.order.desc()),
-        make=lambda row: Order(**row._mapping),
+        make=lambda row: record_of(Order, row),
     )
 
 
@@ -71,14 +71,14 @@ async def order_of(work: Work, tenant: str, order: str) -> Order:
     row = await work.row(select(orders).where(orders.c.tenant == tenant, orders.c.order == order))
     if row is None:
         raise FleetError("not_found", f"there is no order {order!r}", field="order")
-    return Order(**row._mapping)
+    return record_of(Order, row)
 
 
 async def refunds_of(work: Work, tenant: str, order: str) -> list[RefundSeen]:
     """What was given back for one order, in order of time."""
     shown = [refunds.c[name] for name in RefundSeen.__dataclass_fields__]
     query = select(*shown).where(refunds.c.tenant == tenant, refunds.c.order == order)
-    return [RefundSeen(**row._mapping) for row in await work.rows(query.order_by(refunds.c.decided_ms))]
+    return [record_of(RefundSeen, row) for row in await work.rows(query.order_by(refunds.c.decided_ms))]
 
 
 async def open_orders(work: Work, tenant: str, *, member: str | None = None, machine: str | None = None) -> int:

@@ -21,7 +21,7 @@ from sqlalchemy import (
     tuple_,
 )
 
-from cloud.database import Work, metadata, row_of, tenant_column
+from cloud.database import Work, metadata, record_of, row_of, tenant_column
 from cloud.errors import FleetError
 from cloud.orders.model import UNDECIDED, Order
 
@@ -102,7 +102,7 @@ _CHANGING = (
 
 def order_of(row: Any) -> Order:
     """An order from its row."""
-    return Order(**row._mapping)
+    return record_of(Order, row)
 
 
 async def find_orders(work: Work, keys: Collection[OrderKey]) -> dict[OrderKey, Order]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from cloud.database import Work
+from cloud.database import Work, record_of
 from cloud.errors import FleetError
 from cloud.paging import Ask, Page, page
 from cloud.payments import store
@@ -122,7 +122,7 @@ async def callbacks_of(work: Work, tenant: str, payment: str) -> list[CallbackSe
     shown = [payment_callbacks.c[name] for name in CallbackSeen.__dataclass_fields__]
     query = select(*shown).where(payment_callbacks.c.tenant == tenant, payment_callbacks.c.payment == payment)
     rows = await work.rows(query.order_by(payment_callbacks.c.first_ms, payment_callbacks.c.callback))
-    return [CallbackSeen(**row._mapping) for row in rows]
+    return [record_of(CallbackSeen, row) for row in rows]
 
 
 async def list_callbacks(work: Work, tenant: str, ask: Ask, *, verdict: str | None = None) -> Page[CallbackSeen]:
@@ -137,7 +137,7 @@ async def list_callbacks(work: Work, tenant: str, ask: Ask, *, verdict: str | No
         ask,
         sorts={"first_ms": payment_callbacks.c.first_ms},
         ties=(payment_callbacks.c.first_ms.desc(), payment_callbacks.c.callback),
-        make=lambda row: CallbackSeen(**row._mapping),
+        make=lambda row: record_of(CallbackSeen, row),
     )
 
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
     select,
 )
 
-from cloud.database import Work, metadata, row_of, tenant_column
+from cloud.database import Work, metadata, record_of, row_of, tenant_column
 from cloud.payments.model import PAID, UNDERWAY, Payment, Payout, Refund
 
 payments = Table(
@@ -158,17 +158,17 @@ payment_callbacks = Table(
 
 def payment_from(row: Row[Any]) -> Payment:
     """A row as a payment."""
-    return Payment(**row._mapping)
+    return record_of(Payment, row)
 
 
 def refund_from(row: Row[Any]) -> Refund:
     """A row as a refund."""
-    return Refund(**row._mapping)
+    return record_of(Refund, row)
 
 
 def payout_from(row: Row[Any]) -> Payout:
     """A row as a payout."""
-    return Payout(**row._mapping)
+    return record_of(Payout, row)
 
 
 async def find_payment(work: Work, tenant: str, payment: str, *, lock: bool = False) -> Payment | None:

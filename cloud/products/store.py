@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Index, Row, Table, Text, and_, select
 
-from cloud.database import Work, metadata, row_of, tenant_column
+from cloud.database import Work, metadata, record_of, row_of, tenant_column
 from cloud.products.model import Product, Rent, Specification, Terms
 
 products = Table(
@@ -59,9 +59,8 @@ _JSON: dict[str, Any] = {
 
 def product_from(row: Row[Any]) -> Product:
     """A row as the product it holds."""
-    values = dict(row._mapping)
-    parsed = {name: msgspec.json.decode(values[name], type=kind) for name, kind in _JSON.items()}
-    return Product(**{**values, **parsed})
+    parsed = {name: msgspec.json.decode(getattr(row, name), type=kind) for name, kind in _JSON.items()}
+    return record_of(Product, row, **parsed)
 
 
 async def find_product(work: Work, tenant: str, product: str, *, lock: bool = False) -> Product | None:

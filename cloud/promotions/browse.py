@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Row, and_, func, or_, select, true
 
 from cloud.accounts.model import Reach
 from cloud.accounts.reach import within
-from cloud.database import Work
+from cloud.database import Work, record_of
 from cloud.paging import Ask, Page, page
 from cloud.promotions import store
 from cloud.promotions.groups import now_of
@@ -67,7 +67,7 @@ async def list_groups(work: Work, tenants: Reach, ask: Ask) -> Page[Group]:
         ask,
         sorts={name: of[name] for name in ("group", "promotion", "leader", "opened_ms", "deadline_ms", "tenant")},
         ties=(of.opened_ms.desc(), of.group),
-        make=lambda row: now_of(Group(**row._mapping), work.now_ms),
+        make=lambda row: now_of(record_of(Group, row), work.now_ms),
     )
 
 
@@ -88,7 +88,7 @@ async def list_advertisements(
         ask,
         sorts={name: of[name] for name in names},
         ties=(of.sequence, of.advertisement),
-        make=lambda row: Advertisement(**row._mapping),
+        make=lambda row: record_of(Advertisement, row),
     )
 
 

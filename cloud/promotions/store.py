@@ -20,7 +20,7 @@ from sqlalchemy import (
     select,
 )
 
-from cloud.database import Work, metadata, row_of, tenant_column
+from cloud.database import Work, metadata, record_of, row_of, tenant_column
 from cloud.promotions.model import RUNNING_MAX, Advertisement, Coupon, Group, Promotion
 
 promotions = Table(
@@ -133,7 +133,7 @@ advertisements = Table(
 
 def promotion_from(row: Row[Any]) -> Promotion:
     """A row as the promotion it holds."""
-    return Promotion(**{**row._mapping, "products": tuple(json.loads(row.products))})
+    return record_of(Promotion, row, products=tuple(json.loads(row.products)))
 
 
 async def find_promotion(work: Work, tenant: str, promotion: str, *, lock: bool = False) -> Promotion | None:
@@ -175,7 +175,7 @@ async def find_coupon(work: Work, tenant: str, coupon: str, *, lock: bool = Fals
     """One coupon; locked, one Work at a time can use it."""
     query = select(coupons).where(coupons.c.tenant == tenant, coupons.c.coupon == coupon)
     row = await work.row(query.with_for_update() if lock else query)
-    return None if row is None else Coupon(**row._mapping)
+    return None if row is None else record_of(Coupon, row)
 
 
 async def use_coupon(work: Work, coupon: Coupon, purchase: str) -> None:
@@ -188,7 +188,7 @@ async def find_group(work: Work, tenant: str, group: str, *, lock: bool = False)
     """One group; locked, its members join one after another."""
     query = select(promotion_groups).where(promotion_groups.c.tenant == tenant, promotion_groups.c.group == group)
     row = await work.row(query.with_for_update() if lock else query)
-    return None if row is None else Group(**row._mapping)
+    return None if row is None else record_of(Group, row)
 
 
 async def put_group(work: Work, group: Group) -> None:
@@ -224,7 +224,7 @@ async def find_advertisement(work: Work, tenant: str, advertisement: str) -> Adv
     """One advertisement."""
     here = advertisements.c.tenant == tenant, advertisements.c.advertisement == advertisement
     row = await work.row(select(advertisements).where(*here).with_for_update())
-    return None if row is None else Advertisement(**row._mapping)
+    return None if row is None else record_of(Advertisement, row)
 
 
 async def put_advertisement(work: Work, advertisement: Advertisement) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-from cloud.database import Work, metadata, row_of, tenant_column
+from cloud.database import Work, metadata, record_of, row_of, tenant_column
 from cloud.purchases.model import Delivery, Line, Purchase, Receiver
 
 # Lists count what is not deleted, from the index alone.
@@ -82,9 +82,8 @@ _JSON: dict[str, Any] = {"lines": tuple[Line, ...], "receiver": Receiver, "deliv
 
 def purchase_from(row: Row[Any]) -> Purchase:
     """A row as the purchase it holds."""
-    values = dict(row._mapping)
-    parsed = {name: msgspec.json.decode(values[name], type=kind) for name, kind in _JSON.items()}
-    return Purchase(**{**values, **parsed})
+    parsed = {name: msgspec.json.decode(getattr(row, name), type=kind) for name, kind in _JSON.items()}
+    return record_of(Purchase, row, **parsed)
 
 
 async def find_purchase(work: Work, tenant: str, purchase: str, *, lock: bool = False) -> Purchase | None:

@@ -18,7 +18,7 @@ from sqlalchemy import (
     tuple_,
 )
 
-from cloud.database import Work, metadata, row_of, tenant_column
+from cloud.database import Work, metadata, record_of, row_of, tenant_column
 from cloud.rentals.model import HELD, Rental, RentalState
 
 rentals = Table(
@@ -61,7 +61,7 @@ SHOWN = [column for column in rentals.c if column.name != "held_machine"]
 
 def rental_from(row: Row[tuple[object, ...]]) -> Rental:
     """A row as the rental it holds."""
-    return Rental(**row._mapping)
+    return record_of(Rental, row)
 
 
 async def find_rental(work: Work, tenant: str, rental: str, *, lock: bool = False) -> Rental | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 
 from cloud.catalog.browse import goods_in
-from cloud.database import Work
+from cloud.database import Work, record_of
 from cloud.paging import Ask, Page, page
 from cloud.stock.model import AisleAsk, Balance, Movement, Restock, Return, ReturnState, WarehouseMovement
 from cloud.stock.store import (
@@ -25,7 +25,7 @@ from cloud.stock.store import (
 async def balances_of(work: Work, tenant: str, machine: str) -> list[Balance]:
     """What lies in each aisle of a machine."""
     query = select(stock_balances).where(stock_balances.c.tenant == tenant, stock_balances.c.machine == machine)
-    return [Balance(**row._mapping) for row in await work.rows(query.order_by(stock_balances.c.aisle))]
+    return [record_of(Balance, row) for row in await work.rows(query.order_by(stock_balances.c.aisle))]
 
 
 async def list_movements(
@@ -41,7 +41,7 @@ async def list_movements(
         ask,
         sorts={"at_ms": stock_movements.c.at_ms, "aisle": stock_movements.c.aisle},
         ties=(stock_movements.c.at_ms.desc(), stock_movements.c.source.desc()),
-        make=lambda row: Movement(**row._mapping),
+        make=lambda row: record_of(Movement, row),
     )
 
 
@@ -69,7 +69,7 @@ async def list_warehouse_movements(
         ask,
         sorts={"at_ms": columns.at_ms, "goods": columns.goods},
         ties=(columns.at_ms.desc(), columns.source.desc(), columns.goods),
-        make=lambda row: WarehouseMovement(**row._mapping),
+        make=lambda row: record_of(WarehouseMovement, row),
     )
 
 
@@ -93,7 +93,7 @@ async def list_restocks(work: Work, tenant: str, shop: str, ask: Ask) -> Page[Re
         ask,
         sorts={"made_ms": restocks.c.made_ms},
         ties=(restocks.c.made_ms.desc(), func.length(restocks.c.restock).desc(), restocks.c.restock.desc()),
-        make=lambda row: Restock(**row._mapping),
+        make=lambda row: record_of(Restock, row),
     )
     asks = await _asks_of(work, tenant, [one.restock for one in found.items])
     seen = [RestockSeen(one, tuple(asks.get(one.restock, ()))) for one in found.items]
@@ -105,7 +105,7 @@ async def _asks_of(work: Work, tenant: str, wanted: Collection[str]) -> dict[str
     if wanted:
         here = aisle_asks.c.tenant == tenant, aisle_asks.c.restock.in_(wanted)
         for row in await work.rows(select(aisle_asks).where(*here).order_by(aisle_asks.c.aisle)):
-            found.setdefault(row.restock, []).append(AisleAsk(**row._mapping))
+            found.setdefault(row.restock, []).append(record_of(AisleAsk, row))
     return found
 
 
@@ -124,7 +124,7 @@ async def list_returns(
         ask,
         sorts={"at_ms": returns.c.at_ms},
         ties=(returns.c.at_ms.desc(), func.length(returns.c.number).desc(), returns.c.number.desc()),
-        make=lambda row: Return(**row._mapping),
+        make=lambda row: record_of(Return, row),
     )
 
 

@@ -26,7 +26,7 @@ LOW_STOCK = 2
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """What lies in one aisle."""
+    """What lies in one aisle; `for_sale` is what its planogram says, and false for an aisle that none knows."""
 
     tenant: str
     machine: str
@@ -34,6 +34,7 @@ class Balance:
     goods: str
     on_hand: int = 0
     held: int = 0
+    for_sale: bool = False
 
     @property
     def sellable(self) -> int:

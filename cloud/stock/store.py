@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Table, Text, and_, bindparam, select, tuple_
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Index, Table, Text, and_, bindparam, select, tuple_
 
-from cloud.database import Work, metadata, row_of, tenant_column
+from cloud.database import Work, metadata, record_of, row_of, tenant_column
 from cloud.stock.model import AisleAsk, Balance, Movement, Restock, Return, WarehouseMovement
 
 # Append-only: a trigger refuses every change. `source` is the fact that moved it ("epoch.seq").
@@ -26,6 +26,7 @@ stock_movements = Table(
     Index("ix_stock_movements_at", "tenant", "machine", "at_ms"),
 )
 
+# A trigger on aisles gives each its balance, and keeps `for_sale` what it says there.
 stock_balances = Table(
     "stock_balances",
     metadata,
@@ -35,6 +36,7 @@ stock_balances = Table(
     Column("goods", Text, nullable=False),
     Column("on_hand", BigInteger, nullable=False),
     Column("held", BigInteger, nullable=False),
+    Column("for_sale", Boolean, nullable=False),
 )
 
 # Append-only. What is in a warehouse is the sum of these.
@@ -120,7 +122,7 @@ async def find_balances(work: Work, aisles: Collection[AisleKey], *, lock: bool)
     key = tuple_(stock_balances.c.tenant, stock_balances.c.machine, stock_balances.c.aisle)
     query = select(stock_balances).where(key.in_(sorted(aisles))).order_by(*key.clauses)
     rows = await work.rows(query.with_for_update() if lock else query)
-    return {(row.tenant, row.machine, row.aisle): Balance(**row._mapping) for row in rows}
+    return {(row.tenant, row.machine, row.aisle): record_of(Balance, row) for row in rows}
 
 
 async def add_movements(work: Work, movements: Iterable[Movement]) -> None:
@@ -200,7 +202,7 @@ async def find_asks(work: Work, commands: Collection[tuple[str, str]]) -> dict[t
     """What was asked by these (tenant, command) pairs; commands that asked for something else are left out."""
     key = tuple_(aisle_asks.c.tenant, aisle_asks.c.command)
     rows = await work.rows(select(aisle_asks).where(key.in_(sorted(commands))))
-    return {(row.tenant, row.command): AisleAsk(**row._mapping) for row in rows}
+    return {(row.tenant, row.command): record_of(AisleAsk, row) for row in rows}
 
 
 # --- records ---
@@ -215,14 +217,14 @@ async def find_repeated(work: Work, tenant: str, digest: str, since_ms: int) -> 
     """The newest record of the same restock since then."""
     here = and_(restocks.c.tenant == tenant, restocks.c.digest == digest, restocks.c.made_ms >= since_ms)
     row = await work.row(select(restocks).where(here).order_by(restocks.c.made_ms.desc()).limit(1))
-    return None if row is None else Restock(**row._mapping)
+    return None if row is None else record_of(Restock, row)
 
 
 async def find_return(work: Work, tenant: str, number: str, *, lock: bool = False) -> Return | None:
     """One return."""
     query = select(returns).where(and_(returns.c.tenant == tenant, returns.c.number == number))
     row = await work.row(query.with_for_update() if lock else query)
-    return None if row is None else Return(**row._mapping)
+    return None if row is None else record_of(Return, row)
 
 
 async def put_return(work: Work, one: Return) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, case, exists, func, or_, select
 
 from cloud.accounts.model import Reach
 from cloud.accounts.reach import unseen
-from cloud.database import Work
+from cloud.database import Work, record_of
 from cloud.machines.store import machines
 from cloud.paging import PAGE_SIZE_MAX, Ask, Page, page
 from cloud.tickets import store
@@ -71,7 +71,7 @@ async def list_tickets(work: Work, reach: Reach, wanted: TicketFilter, ask: Ask)
         ask,
         sorts=_SORTS,
         ties=(tickets.c.opened_ms.desc(), tickets.c.ticket),
-        make=lambda row: Ticket(**row._mapping),
+        make=lambda row: record_of(Ticket, row),
     )
 
 
@@ -107,7 +107,7 @@ async def tickets_about(work: Work, tenant: str, subject: str) -> list[Ticket]:
     """The tickets about one order or lease, newest first."""
     here = tickets.c.tenant == tenant, tickets.c.subject == subject
     rows = await work.rows(select(*SHOWN).where(*here).order_by(tickets.c.opened_ms.desc()).limit(PAGE_SIZE_MAX))
-    return [Ticket(**row._mapping) for row in rows]
+    return [record_of(Ticket, row) for row in rows]
 
 
 async def history_of(work: Work, tenant: str, ticket: str) -> list[Step]:

@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from cloud.accounts.model import Reach
 from cloud.accounts.reach import within
-from cloud.database import Work, metadata, row_of, tenant_column
+from cloud.database import Work, metadata, record_of, row_of, tenant_column
 from cloud.machines.reach import about_machines
 from cloud.tickets.model import Condition, Step, Ticket
 
@@ -142,21 +142,21 @@ async def add_steps(work: Work, steps: Iterable[Step]) -> None:
 async def steps_of(work: Work, tenant: str, ticket: str) -> list[Step]:
     """The history of one ticket, from its beginning."""
     query = select(ticket_steps).where(ticket_steps.c.tenant == tenant, ticket_steps.c.ticket == ticket)
-    return [Step(**row._mapping) for row in await work.rows(query.order_by(ticket_steps.c.step))]
+    return [record_of(Step, row) for row in await work.rows(query.order_by(ticket_steps.c.step))]
 
 
 async def find_ticket(work: Work, reach: Reach, tenant: str, ticket: str, *, lock: bool = False) -> Ticket | None:
     """One ticket within reach; locked, others wait until the work ends."""
     query = select(*SHOWN).where(tickets.c.tenant == tenant, tickets.c.ticket == ticket, seen(reach))
     row = await work.row(query.with_for_update() if lock else query)
-    return None if row is None else Ticket(**row._mapping)
+    return None if row is None else record_of(Ticket, row)
 
 
 async def find_open(work: Work, condition: Condition) -> Ticket | None:
     """The ticket of a condition that has not ended."""
     here = and_(tickets.c.tenant == condition.tenant, tickets.c.open_key == condition.open_key)
     row = await work.row(select(*SHOWN).where(here))
-    return None if row is None else Ticket(**row._mapping)
+    return None if row is None else record_of(Ticket, row)
 
 
 async def put_ticket(work: Work, ticket: Ticket, *, ended: bool) -> None:

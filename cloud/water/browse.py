@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import func, select
 
-from cloud.database import Work
+from cloud.database import Work, record_of
 from cloud.errors import FleetError
 from cloud.paging import Ask, Page, page
 from cloud.water.model import UNDECIDED, Calibration, FilterChange, Flow, Pour, PourState, Visit
@@ -43,7 +43,7 @@ async def list_pours(work: Work, tenant: str, wanted: PourFilter, ask: Ask) -> P
         ask,
         sorts={**sorts, "poured_ml": func.coalesce(pours.c.poured_ml, 0)},
         ties=(pours.c.placed_ms.desc(), pours.c.order.desc()),
-        make=lambda row: Pour(**row._mapping),
+        make=lambda row: record_of(Pour, row),
     )
 
 
@@ -52,14 +52,14 @@ async def pour_of(work: Work, tenant: str, order: str) -> Pour:
     row = await work.row(select(pours).where(pours.c.tenant == tenant, pours.c.order == order))
     if row is None:
         raise FleetError("not_found", f"there is no pour {order!r}", field="order")
-    return Pour(**row._mapping)
+    return record_of(Pour, row)
 
 
 async def flows_of(work: Work, tenant: str, order: str) -> list[Flow]:
     """Where the water of one pour went, in order of time."""
     query = select(water_flows).where(water_flows.c.tenant == tenant, water_flows.c.order == order)
     rows = await work.rows(query.order_by(water_flows.c.at_ms, water_flows.c.kind.desc()))
-    return [Flow(**row._mapping) for row in rows]
+    return [record_of(Flow, row) for row in rows]
 
 
 async def list_flows(work: Work, tenant: str, machine: str, ask: Ask) -> Page[Flow]:
@@ -71,7 +71,7 @@ async def list_flows(work: Work, tenant: str, machine: str, ask: Ask) -> Page[Fl
         ask,
         sorts={"at_ms": water_flows.c.at_ms},
         ties=(water_flows.c.at_ms.desc(), water_flows.c.source.desc()),
-        make=lambda row: Flow(**row._mapping),
+        make=lambda row: record_of(Flow, row),
     )
 
 
@@ -84,7 +84,7 @@ async def list_filter_changes(work: Work, tenant: str, machine: str, ask: Ask) -
         ask,
         sorts={"at_ms": changes.at_ms, "position": changes.position},
         ties=(changes.at_ms.desc(), changes.source.desc()),
-        make=lambda row: FilterChange(**row._mapping),
+        make=lambda row: record_of(FilterChange, row),
     )
 
 
@@ -97,7 +97,7 @@ async def list_calibrations(work: Work, tenant: str, machine: str, ask: Ask) -> 
         ask,
         sorts={"at_ms": made.at_ms},
         ties=(made.at_ms.desc(), made.source.desc()),
-        make=lambda row: Calibration(**row._mapping),
+        make=lambda row: record_of(Calibration, row),
     )
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Row, Select, and_, func, select, tuple_
 
 from cloud.accounts.model import Reach
 from cloud.accounts.reach import unseen, within
-from cloud.database import Work
+from cloud.database import Work, record_of
 from cloud.errors import FleetError
 from cloud.machines.model import Machine, MachineProfile, MachineState
 from cloud.machines.store import (
@@ -204,10 +204,10 @@ async def _figures(work: Work, keys: Sequence[_Key]) -> dict[_Key, Figures]:
     cartridges: dict[_Key, list[FilterState]] = {}
     here = tuple_(filter_states.c.tenant, filter_states.c.machine).in_(keys)
     for row in await work.rows(select(filter_states).where(here).order_by(filter_states.c.position)):
-        cartridges.setdefault((row.tenant, row.machine), []).append(FilterState(**row._mapping))
+        cartridges.setdefault((row.tenant, row.machine), []).append(record_of(FilterState, row))
     there = tuple_(water_states.c.tenant, water_states.c.machine).in_(keys)
     waters = {
-        (row.tenant, row.machine): WaterState(**row._mapping)
+        (row.tenant, row.machine): record_of(WaterState, row)
         for row in await work.rows(select(water_states).where(there))
     }
     nothing: dict[str, int] = {}

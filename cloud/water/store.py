@@ -22,7 +22,7 @@ from sqlalchemy import (
     tuple_,
 )
 
-from cloud.database import Work, metadata, row_of, tenant_column
+from cloud.database import Work, metadata, record_of, row_of, tenant_column
 from cloud.errors import FleetError
 from cloud.water.model import (
     DAY_MS,
@@ -189,14 +189,14 @@ async def find_pours(work: Work, keys: Collection[PourKey]) -> dict[PourKey, Pou
         return {}
     key = tuple_(pours.c.tenant, pours.c.order)
     query = select(pours).where(key.in_(sorted(keys))).order_by(*key.clauses).with_for_update()
-    return {(row.tenant, row.order): Pour(**row._mapping) for row in await work.rows(query)}
+    return {(row.tenant, row.order): record_of(Pour, row) for row in await work.rows(query)}
 
 
 async def find_by_key(work: Work, tenant: str, idempotency_key: str) -> Pour | None:
     """The pour that was placed under this key, ever."""
     query = select(pours).where(and_(pours.c.tenant == tenant, pours.c.idempotency_key == idempotency_key))
     row = await work.row(query)
-    return None if row is None else Pour(**row._mapping)
+    return None if row is None else record_of(Pour, row)
 
 
 async def add_pours(work: Work, new: Iterable[Pour]) -> None:
@@ -272,14 +272,14 @@ async def find_filters(work: Work, tenant: str, machine: str) -> dict[int, Filte
     """The cartridges of a machine by position, as far as it has told."""
     here = and_(filter_states.c.tenant == tenant, filter_states.c.machine == machine)
     rows = await work.rows(select(filter_states).where(here).order_by(filter_states.c.position))
-    return {row.position: FilterState(**row._mapping) for row in rows}
+    return {row.position: record_of(FilterState, row) for row in rows}
 
 
 async def find_water(work: Work, tenant: str, machine: str) -> WaterState | None:
     """The quality of a machine's water; None when it has not told."""
     here = and_(water_states.c.tenant == tenant, water_states.c.machine == machine)
     row = await work.row(select(water_states).where(here))
-    return None if row is None else WaterState(**row._mapping)
+    return None if row is None else record_of(WaterState, row)
 
 
 async def add_changes(work: Work, changes: Iterable[FilterChange]) -> None:
@@ -300,4 +300,4 @@ async def add_visits(work: Work, made: Iterable[Visit]) -> None:
 def visit_of(row: Any) -> Visit:
     """A visit from its row."""
     actions = msgspec.json.decode(row.actions, type=tuple[str, ...])
-    return Visit(**{**row._mapping, "actions": actions})
+    return record_of(Visit, row, actions=actions)

@@ -182,8 +182,9 @@ async def test_reports(database: Database, clock: ManualClock) -> None:
             (NOON_MS, 3, 0, 3 * PRICE_FEN),
             (NOON_MS + HOUR_MS, 1, 1, PRICE_FEN),
         ]
-        (outlook,) = await days_to_empty(work, TENANT, machine="m1")
+        outlook, *unsold = await days_to_empty(work, TENANT, machine="m1")
         assert (outlook.sellable, outlook.sold_last_week, outlook.days_to_empty) == (10, 4, 17.5)
+        assert [(one.sellable, one.days_to_empty) for one in unsold] == [(0, None)] * len(unsold)
         today = await machine_account(work, TENANT, "m1", NOON_MS + HOUR_MS, NOON_MS + 2 * HOUR_MS)
         assert today == [AisleAccount("A1", opening=7, loaded=5, sold=1, corrected=-1, closing=10)]
 

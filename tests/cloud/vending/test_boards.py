@@ -19,7 +19,8 @@ from cloud.machines.store import put_machine
 from cloud.orders.browse import count_settled
 from cloud.orders.refund import refund
 from cloud.paging import Ask
-from cloud.standing import StandingFilter, count_standings, list_standings
+from cloud.standing import MachineStanding, StandingFilter, count_standings, list_standings
+from cloud.stock.rearrange import rearrange
 from cloud.tickets.create import ask_for_stock
 from shared.clock import ManualClock
 from shared.messages import AisleConfig
@@ -134,6 +135,28 @@ async def test_a_machine_stands_as_its_aisles_do(database: Database) -> None:
         assert len(await standing(database, standings=wanted)) == expected
     assert len(await standing(database, search="0001")) == 1
     assert len(await standing(database, search="%")) == 0
+
+
+async def test_only_aisles_for_sale_can_be_short(database: Database) -> None:
+    shelf = await open_shop(database)
+    await fill(database, ("AI1", 2), ("AI2", 3))
+    await shelf.obey()
+    empty = (await list_all(database))[0].empty
+    async with database.work(tenant=TENANT) as work:
+        await rearrange(work, CREDENTIALS, TENANT, empty[0].id, user="u1", person="Ann", off_sale=True)
+    assert await standing(database) == [("m1", "normal", 0, 0)]
+    # Something fell out of an aisle that no planogram knows: it is nobody's to fill.
+    await say(database, shelf.device.fact(pressed("b1", aisle="A99")))
+    assert await standing(database) == [("m1", "normal", 0, 0)]
+    assert len(await standing(database, standings=["short", "out"])) == 0
+    async with database.work(tenant=TENANT) as work:
+        await rearrange(work, CREDENTIALS, TENANT, empty[0].id, user="u1", person="Ann", goods="tea")
+    assert await standing(database) == [("m1", "short", 1, 1)]
+
+
+async def list_all(database: Database) -> list[MachineStanding]:
+    async with database.look(tenant=TENANT) as work:
+        return (await list_standings(work, Reach(TENANT), TENANT, StandingFilter(), Ask(), shortage_at=0)).items
 
 
 async def test_somebodys_word_holds_until_goods_arrive(database: Database) -> None:
