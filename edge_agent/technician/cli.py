@@ -15,6 +15,7 @@ from edge_agent.technician import desk as desks
 from edge_agent.technician.desk import Desk
 from edge_agent.technician.speech import Speech, chosen_language
 from edge_agent.technician.words import YES, Word, argument
+from edge_agent.vocabulary.asks import EVERY_MS_MAX, EVERY_MS_MIN
 from shared.clock import SystemClock
 
 # `bus` looks twice, so far apart, to tell a rate.
@@ -64,7 +65,13 @@ async def _bus(desk: Desk, _: Namespace) -> int:
 
 
 async def _watch(desk: Desk, asked: Namespace) -> int:
-    return await live.watch(desk, every_ms=round(asked.every * 1000), count=asked.count)
+    every_ms = round(asked.every * 1000)
+    if not EVERY_MS_MIN <= every_ms <= EVERY_MS_MAX:
+        limits = {"least": EVERY_MS_MIN / 1000, "most": EVERY_MS_MAX // 1000}
+        raise Refused(
+            "malformed", desk.say("--every {every}: expected {least} to {most} seconds", every=asked.every, **limits)
+        )
+    return await live.watch(desk, every_ms=every_ms, count=asked.count)
 
 
 # --- words that change something ---

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
@@ -11,6 +11,11 @@ from shared.water import Warmth
 
 # An order id is made of it by one more letter in front.
 Press = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,46}$")]
+
+
+# A person reads no faster, a slower picture shows no movement.
+EVERY_MS_MIN: Final = 200
+EVERY_MS_MAX: Final = 60_000
 
 
 class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -72,9 +77,9 @@ class AisleTrial(Params, frozen=True, kw_only=True):
 
 
 class Follow(Params, frozen=True, kw_only=True):
-    """A picture of the machine, again and again. A person reads no faster, a slower one shows no movement."""
+    """A picture of the machine, again and again."""
 
-    every_ms: Annotated[int, msgspec.Meta(ge=200, le=60_000)] = 1_000
+    every_ms: Annotated[int, msgspec.Meta(ge=EVERY_MS_MIN, le=EVERY_MS_MAX)] = 1_000
 
 
 class VisitStart(Params, frozen=True, kw_only=True):

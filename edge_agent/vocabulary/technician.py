@@ -18,7 +18,6 @@ from edge_agent.vend.trial import Trials
 from edge_agent.vocabulary.asks import AisleTrial, Follow, Nothing, VisitStart
 from shared.clock import Clock
 from shared.ids import mint_visit_id
-from shared.messages import VisitRecorded
 from shared.seal import seal_visit
 
 log = logging.getLogger(__name__)
@@ -124,11 +123,12 @@ class TechnicianWords:
         await self._ledger.write(lambda conn: visits.begin(conn, visit, person, self._clock))
         return {"visit": visit, "person": person}
 
-    async def _visit_end(self, _: Nothing, caller: Caller) -> VisitRecorded:
+    async def _visit_end(self, _: Nothing, caller: Caller) -> object:
         machine, key = self._ledger.machine, self._mac_key
-        return await self._ledger.write(
+        fact = await self._ledger.write(
             lambda conn: visits.end(conn, lambda record: seal_visit(key, machine, record), self._clock)
         )
+        return msgspec.structs.asdict(fact)  # with its empty fields too: on the wire a visit without deeds has none
 
     def _on_record(self, name: str, word: Ask[Any]) -> Ask[Any]:
         """The same word, which also writes down that it was done while a visit goes on."""

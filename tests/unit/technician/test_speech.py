@@ -54,6 +54,49 @@ def test_every_sentence_has_its_chinese_and_no_chinese_is_left_over() -> None:
     assert chinese.SENTENCES.keys() - sentences == set()
 
 
+# Their refusals are for the cloud and for programs; nobody sees them beside the machine.
+NOT_BESIDE = ("ledger.config", "ledger.inbox", "ledger.journal", "ledger.pours", "local_socket", "commands", "uplink")
+
+
+def refusals() -> Iterator[tuple[str, str]]:
+    """Every sentence with which something is refused beside the machine, its fields filled in, and where it stands."""
+    for module in modules("edge_agent"):
+        place = module.name.removeprefix("edge_agent.")
+        if place.startswith((*NOT_BESIDE, "technician")):
+            continue
+        for node in ast.walk(module.tree):
+            refuses = isinstance(node, ast.Call) and ast.unparse(node.func) in ("Refused", "CalibrationRefused")
+            if refuses and isinstance(node, ast.Call) and isinstance(node.args[-1], ast.Constant | ast.JoinedStr):
+                yield place, _filled(node.args[-1])
+
+
+def _filled(text: ast.Constant | ast.JoinedStr) -> str:
+    """A sentence as it may be; each field is a number, which fits everywhere."""
+    parts = text.values if isinstance(text, ast.JoinedStr) else [text]
+    return "".join(str(part.value) if isinstance(part, ast.Constant) else "7" for part in parts)
+
+
+def test_whatever_is_refused_beside_the_machine_is_told_in_chinese() -> None:
+    told = dict(refusals())
+    assert len(told) > 10, "the search no longer finds the refusals"
+    han = re.compile(r"[\u4e00-\u9fff]")
+    assert [(place, text) for place, text in refusals() if han.search(Speech("zh").sentence(text)) is None] == []
+
+
+@pytest.mark.parametrize(
+    ("english", "told"),
+    [
+        ("/dev/x: no such port; no serial port exists here: is the adapter plugged in?", "没有这个端口"),
+        ("/dev/x: no such port; these exist: /dev/ttyUSB0", "/dev/ttyUSB0"),
+        ("/dev/x: no permission: add the agent's user to the group that owns it (usually dialout)", "没有权限"),
+        ("/dev/x: in use by another program: a second agent, a terminal program or ModemManager", "占用"),
+        ("load: Expected `int` <= 1000 - at `$.quantity`", "quantity：应不大于 1000"),
+    ],
+)
+def test_ports_and_numbers_that_cannot_be_are_told_in_chinese(english: str, told: str) -> None:
+    assert told in Speech("zh").sentence(english)
+
+
 def test_both_halves_have_the_same_fields() -> None:
     fields = re.compile(r"\{(\w+)\}")
     assert [
