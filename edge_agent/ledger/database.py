@@ -66,6 +66,11 @@ class LedgerDatabase:
         self._commits = 0  # since the last checkpoint
         self.written = asyncio.Event()
 
+    @property
+    def folder(self) -> Path:
+        """Where the file lies; what belongs to it lies beside it."""
+        return self._path.parent
+
     @classmethod
     async def open(
         cls,

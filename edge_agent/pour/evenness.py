@@ -36,7 +36,7 @@ HOUR_MS: Final = 3_600_000
 
 # A bill may be off by one percent, or by two counts, because a meter cannot show less than one at either end. Of both
 # something is kept for the estimate, which errs as well: a valve that shuts 30 ms late is half a count.
-TOLERANCE_SHARE: Final = 0.008
+TOLERANCE_SHARE: Final = 0.006
 TOLERANCE_COUNTS: Final = 1.7
 # What a reading may lie beside the line: rounding is half a count, the rest is for a pump that sways.
 BESIDE_SHARE: Final = 0.0075
@@ -49,6 +49,8 @@ LINE_COUNTS: Final = 20
 LINE_POINTS: Final = 8
 # Rounding to whole counts scatters a reading by 1/sqrt(12) of a count.
 SCATTER_COUNTS: Final = 0.29
+# So much a sound reading lies beside its line; a line that is bent by more is off by as much at its ends.
+ROUNDING_COUNTS: Final = 0.75
 # Of a pour that ended by itself the last half count more or less is not seen.
 LAST_COUNT: Final = 0.5
 # Two pours of one outlet differ by as much in pace; further off is a leak all the time, or another pump.
@@ -167,14 +169,17 @@ def line_through(trace: Sequence[Point]) -> Line | None:
     return Line(pace, SCATTER_COUNTS / math.sqrt(square), mid_ms, mid_counts)
 
 
-def is_straight(trace: Sequence[Point], line: Line) -> bool:
-    """Whether every reading lies on the line, somewhere between its question and its answer."""
-    flowing = grown_part(trace)
-    beside = max(BESIDE_COUNTS, flowing[-1].counts * BESIDE_SHARE)
-    return all(
-        line.at(point.mono_ms - point.took_ms) - beside <= point.counts <= line.at(point.mono_ms) + beside
-        for point in flowing
+def beside(trace: Sequence[Point], line: Line) -> float:
+    """How many counts the worst reading lies beside the line, met anywhere between its question and its answer."""
+    return max(
+        max(line.at(point.mono_ms - point.took_ms) - point.counts, point.counts - line.at(point.mono_ms), 0.0)
+        for point in grown_part(trace)
     )
+
+
+def is_straight(trace: Sequence[Point], line: Line) -> bool:
+    """Whether every reading lies on the line."""
+    return beside(trace, line) <= max(BESIDE_COUNTS, grown_part(trace)[-1].counts * BESIDE_SHARE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +209,7 @@ def doubt(trace: Sequence[Point], counts: int, stay: Stay, known: Habit) -> str 
         return f"{line.per_hour} counts an hour, and this new outlet was said to give {known.nominal}: perhaps a leak"
     began_ms = stay.opened_ms + known.lag_ms
     early, error = line.at(began_ms), line.pace_error * (line.mid_ms - began_ms) + line.pace * stay.spread_ms
+    error += max(0.0, beside(trace, line) - ROUNDING_COUNTS)
     late = 0.0
     if known.pace is None:
         early = math.copysign(max(0.0, abs(early) - line.pace * LAG_SPREAD_MS), early)

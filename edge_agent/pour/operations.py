@@ -89,10 +89,13 @@ class PourOperations:
         self._machine_stop = machine_stop
 
     async def recover(self) -> None:
-        """Settle what the last run left open; nothing is poured before this has returned."""
+        """Settle what the last run left open; nothing is poured before this has returned.
+
+        The valve of an open pour is shut first, because its hour counts; every other has shut by its own timer.
+        """
         async with self._lane:
-            await self._pouring.shut_everything()
             end = await recover(self._ledger, self._pouring, self._clock)
+            await self._pouring.shut_everything()
             self._watch.settled.set()
             if end is not None:
                 await self._watch.after_pour(end)

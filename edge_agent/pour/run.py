@@ -25,6 +25,7 @@ from edge_agent.pour.transitions import (
     follow,
     stall_is_proven,
 )
+from edge_agent.pour.witness import Seen, Witness
 from shared.clock import Clock, within
 from shared.messages import PourReason
 
@@ -92,7 +93,14 @@ class PourRun:
     """One pour at one outlet, used once. `progress` holds what has flowed, for a display."""
 
     def __init__(
-        self, *, purifier: Purifier, intent: PourIntent, limits: PourLimits, clock: Clock, stop: asyncio.Event
+        self,
+        *,
+        purifier: Purifier,
+        intent: PourIntent,
+        limits: PourLimits,
+        clock: Clock,
+        stop: asyncio.Event,
+        witness: Witness,
     ) -> None:
         self._valve = purifier.valve
         self._meter = purifier.meter
@@ -101,10 +109,13 @@ class PourRun:
         self._limits = limits
         self._clock = clock
         self._stop = stop
+        self._witness = witness
         before = Totaliser(intent.totaliser_before, intent.modulus, clock.mono_ms())
         factor = Factor(intent.pulses_per_litre_milli)
         self._flow = Flow.begin(before, factor, limits.nominal_ml_per_s)
         self._trace: list[Point] = []
+        self._never_asked = False  # of a pour found open: no order to open had left
+        self._unseen: str | None = None  # of a pour found open: why nobody can tell how its water came
         self._opened_ms: int | None = None  # when the first order to open left
         self._asked_first_ms: int | None = None  # when the first one left that the relay may have heard
         self._open_from_ms: int | None = None  # when the relay heard one
@@ -134,10 +145,29 @@ class PourRun:
         """Open, watch, shut and settle; the order to open never leaves after `not_after_mono_ms`."""
         return await self._settle_from(State.READY, not_after_mono_ms)
 
-    async def resume(self) -> PourResult:
-        """Settle a pour found open after a crash: shut its valve and let the meter tell. Nothing is opened again."""
+    async def resume(self, seen: Seen | None) -> PourResult:
+        """Settle a pour found open after a crash: shut its valve and let the meter tell. Nothing is opened again.
+
+        `seen`: what the agent that died saw of it, if that is known.
+        """
         self._shut_by_ms = self._clock.mono_ms() + SLICE_MS + TIMER_SLACK_MS
+        self._remember(seen)
         return await self._settle_from(State.CLOSING, 0)
+
+    def _remember(self, seen: Seen | None) -> None:
+        """Judge the pour by what was seen of it. Its valve was shut by the relay's timer, if not by an order."""
+        if seen is None:
+            self._unseen = "nobody saw it: the machine was without power, or the file is lost"
+        elif seen.asked_first_ms is None:
+            self._never_asked = True
+        elif seen.waits or seen.opened_ms is None or seen.heard_ms is None:
+            self._unseen = "the agent died over an order, and nobody knows whether the relay had heard it"
+        else:
+            self._trace = seen.trace
+            self._open_from_ms = seen.opened_ms
+            self._shut_from_ms = seen.shut_ms or seen.heard_ms + SLICE_MS
+            self._spread_ms = max(0, seen.opened_ms - seen.asked_first_ms - ORDER_MS)
+            self._spread_ms += max(0, seen.heard_ms - seen.asked_ms - ORDER_MS)
 
     async def _settle_from(self, state: State, not_after_mono_ms: int) -> PourResult:
         watched = state is State.READY
@@ -170,6 +200,7 @@ class PourRun:
         if self._opened_ms > not_after_mono_ms:
             return Event.NEVER_OPENED
         self._trace = [Point(0, self._opened_ms)]
+        self._witness.point(self._trace[0])
         try:
             await self._arm()
         except NeverSent:
@@ -191,6 +222,7 @@ class PourRun:
         """Let the valve stay open for one more slice. What was sent may have been heard, answered or not."""
         asked_ms = self._clock.mono_ms()
         self._asked_first_ms = self._asked_first_ms or asked_ms
+        self._witness.moment("asked", asked_ms)
         try:
             await self._valve.open_for(self._intent.relay, SLICE_MS)
         except NeverSent:
@@ -199,6 +231,7 @@ class PourRun:
             self._shut_by_ms = self._clock.mono_ms() + SLICE_MS + TIMER_SLACK_MS
             raise
         self._heard_ms = self._clock.mono_ms()
+        self._witness.moment("heard", self._heard_ms)
         self._order_ms = self._heard_ms - asked_ms
         if self._open_from_ms is None:
             self._open_from_ms = self._heard_ms
@@ -241,7 +274,9 @@ class PourRun:
             return False
         before = self._flow.counts
         self._flow = self._flow.take(reading)
-        evenness.keep(self._trace, Point(self._flow.counts, reading.mono_ms, max(0, reading.mono_ms - asked_ms)))
+        point = Point(self._flow.counts, reading.mono_ms, max(0, reading.mono_ms - asked_ms))
+        evenness.keep(self._trace, point)
+        self._witness.point(point)
         return self._flow.counts > before
 
     async def _look_into_pause(self) -> None:
@@ -308,6 +343,7 @@ class PourRun:
 
     async def _shut(self) -> Event | None:
         asked_ms = self._clock.mono_ms()
+        self._witness.moment("shutting", asked_ms)
         try:
             await self._valve.shut(self._intent.relay)
         except LINE_TROUBLE as trouble:
@@ -323,13 +359,15 @@ class PourRun:
             return None
         heard_ms = self._clock.mono_ms()
         self._note_shut(heard_ms)
-        self._spread_ms += max(0, heard_ms - asked_ms - ORDER_MS)
+        if self._shut_from_ms == heard_ms:
+            self._spread_ms += max(0, heard_ms - asked_ms - ORDER_MS)
         return Event.SHUT
 
     def _note_shut(self, heard_ms: int) -> None:
         """The relay has shut it, unless its timer had done so before."""
-        if self._shut_from_ms is None:
+        if self._shut_from_ms is None or heard_ms < self._shut_from_ms:
             self._shut_from_ms = heard_ms
+        self._witness.moment("shut", self._shut_from_ms)
 
     async def _wait_still(self, watched: bool) -> Event | None:
         """One look at the settling meter; a verdict once it stands still, grows on, or cannot be read."""
@@ -354,20 +392,22 @@ class PourRun:
         if reading.mono_ms - self._still_since_ms < STILL_MS:
             await self._clock.sleep_ms(LOOK_MS)
             return None
-        return Event.STILL if self._is_proven(reading, watched) else Event.DOUBT
+        return Event.STILL if self._is_proven(reading) else Event.DOUBT
 
-    def _is_proven(self, after: Totaliser, watched: bool) -> bool:
+    def _is_proven(self, after: Totaliser) -> bool:
         """Whether the settled count tells how much has flowed."""
         if not self._between(after).certain or (self._reason == "stalled" and not self._dry):
             return False
-        if not watched:
-            return True
         why = self._why_doubtful(after)
         if why is not None:
             log.warning("nobody can say how much has flowed: %s", why)
         return why is None
 
     def _why_doubtful(self, after: Totaliser) -> str | None:
+        if self._never_asked:
+            return "water flowed unasked" if self._counted(after) else None
+        if self._unseen is not None:
+            return self._unseen
         if self._flow.broken:
             return "the meter was cleared or disturbed"
         if self._open_from_ms is None:

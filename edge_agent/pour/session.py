@@ -9,7 +9,8 @@ The order of steps is the product's promise (delivery invariants in brackets):
     5. commit the outcome: journal, filter wear, plan usage and fact in one transaction          [I2, I8]
 
 A crash between any two steps leaves either nothing (before 2) or an open pour. Its valve shuts by the relay's own
-timer, and `resume` settles it by the difference of the meter's counts.
+timer, and `resume` settles it by the difference of the meter's counts, held against what the dead agent had seen
+(`witness`).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from edge_agent.pour.evenness import LESSONS_REMEMBERED, Habit, Lesson, habit
 from edge_agent.pour.flow import Factor
 from edge_agent.pour.plan import charged_fen
 from edge_agent.pour.run import LINE_TROUBLE, SLICE_MS, PourLimits, PourResult, PourRun, is_dry
+from edge_agent.pour.witness import Witness
 from shared.clock import Clock
 from shared.messages import PourEnded
 from shared.water import Outlet, PurifierConfig, WaterLimits
@@ -68,6 +70,7 @@ class Pouring:
         self._purifier = purifier
         self._ledger = ledger
         self._clock = clock
+        self._witness = Witness(ledger.folder)
         self._run: PourRun | None = None
         self._stop = asyncio.Event()
 
@@ -114,6 +117,7 @@ class Pouring:
         Raises `Refused` when the intent could not be committed; nothing has flowed then.
         """
         intent = self._intent(terms, ready)
+        self._witness.begin(terms.order, self._clock.boot_id, ready.habit)
         try:
             txn = await self._ledger.write(lambda conn: pours.begin(conn, terms, intent, self._clock))
         except DiskShort as short:
@@ -133,24 +137,33 @@ class Pouring:
             result = await self._run.pour(not_after_mono_ms=not_after_mono_ms)
         finally:
             self._run = None
+            self._witness.end()
         return await self._end(txn, terms, intent, result)
 
     async def resume(self, row: PourRow) -> PourEnded:
         """Settle a pour found open after a crash. Nothing is opened again."""
         assert row.intent is not None
+        seen = self._witness.recall(row.terms.order, self._clock.boot_id)
         limits = PourLimits(
             asked_ml=row.terms.asked_ml,
             volume_ml_max=row.intent.at_most_ml,
             time_ms_max=0,
             stall_ms=0,
             nominal_ml_per_s=USUAL_ML_PER_S,
-            habit=Habit(),
+            habit=seen.habit if seen else Habit(),
         )
-        result = await self._new_run(row.intent, limits).resume()
+        result = await self._new_run(row.intent, limits).resume(seen)
         return await self._end(row.txn, row.terms, row.intent, result)
 
     def _new_run(self, intent: PourIntent, limits: PourLimits) -> PourRun:
-        return PourRun(purifier=self._purifier, intent=intent, limits=limits, clock=self._clock, stop=self._stop)
+        return PourRun(
+            purifier=self._purifier,
+            intent=intent,
+            limits=limits,
+            clock=self._clock,
+            stop=self._stop,
+            witness=self._witness,
+        )
 
     def _intent(self, terms: PourTerms, ready: Ready) -> PourIntent:
         beyond_ml = ready.outlet.nominal_ml_per_s * flow.IMPLAUSIBLE_FACTOR * (SLICE_MS + AFTER_DEATH_MS) // 1000

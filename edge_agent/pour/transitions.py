@@ -23,7 +23,8 @@ counter, so it holds over restarts, lost readings and any pace of reading. It is
 backwards, grew faster than water can, cannot be read at the end, or still grows when the valve is long shut: that may
 be a stuck valve above the glass or a burst hose behind the wall. It is doubtful as well when it stood still while the
 valve was open and nothing else shows that there was no water (`stall_is_proven`), because a stuck counter looks exactly
-like an empty tank, and when the pace and the time that the valve was open do not explain the count (`evenness`).
+like an empty tank, and when the pace and the time that the valve was open do not explain the count (`evenness`). After
+a death the same is asked of what the dead agent had seen (`witness`); if nothing is left of that, the pour is doubtful.
 
 Events carry no time and no volume: `closing_event` turns them, once per look, into the one event that matters most.
 """

@@ -1,7 +1,8 @@
 """kill -9 in the middle of a pour, at its commits and at its words on the line.
 
 The agent dies; valve, water and meter live on. The relay shuts by its own timer, and the agent that is started again
-settles the pour by the meter's counts: what is billed is what flowed, once.
+settles the pour by the meter's counts: what is billed is what flowed, once. If water went astray meanwhile, or the
+counter was cleared, a person decides.
 """
 
 from __future__ import annotations
@@ -20,13 +21,27 @@ from typing import Any
 import pytest
 
 from edge_agent.ledger import opening, outbox
+from edge_agent.pour.evenness import LESSONS_MIN
 from edge_agent.settings import load
 from firmware_sim.control import Control
 from shared.messages import PourEnded, decode_fact
+from shared.water import Outlet
 from tests.crash.processes import AgentProcess, injected, need_strace, simulator
 from tests.integration.agent.rig import MACHINE, stock_ledger
-from tests.integration.pour.machine import BAUD, FLOW_ML_PER_S, LEVEL, METER, RELAYS, TDS, config, write_settings
+from tests.integration.pour.machine import (
+    BAUD,
+    LEVEL,
+    METER,
+    PRICE_FEN_PER_LITRE,
+    RELAYS,
+    TDS,
+    config,
+    until,
+    write_settings,
+)
 
+# As a tap gives: at four times this the hour of an order would have to be known to 20 ms, on a computer that is busy.
+FLOW_ML_PER_S = 45
 SCENARIO = f"""
 seed = 7
 [[machine]]
@@ -57,8 +72,8 @@ flow_ml_per_s = {FLOW_ML_PER_S}
 close_ms = 150
 """
 
-# A pour of two seconds syncs its intent and its outcome, and says some thirty words on the line. Each row kills before
-# the k-th call of one thread of the agent since the press.
+# A pour of five seconds syncs its intent and its outcome, says some sixty words on the line and writes down what it
+# sees. Each row kills before the k-th call of one thread of the agent since the press.
 KILLS = [
     ("fdatasync", 1),
     ("fdatasync", 2),
@@ -74,10 +89,13 @@ KILLS = [
     ("write", 24),
     ("write", 30),
     ("write", 40),
+    ("write", 55),
+    ("write", 70),
 ]
-ASKED_ML = 400
-# Four counts of a meter of 450 to the litre.
-GRAIN_ML = 10
+ASKED_ML = 200
+# Nothing is lost or counted twice over a death, so a pour is off by what a sound meter's two readings round away: less
+# than one count of 450 to the litre, and half a millilitre for whole millilitres.
+GRAIN_ML = 1_000 / 450 + 0.5
 OPEN_WITHOUT_AGENT_MS = 2_000
 
 
@@ -124,8 +142,7 @@ class Judge:
         else:
             assert row["state"] in ("ended", "doubtful"), row
             self.ends[f"{row['state']}: {row['reason']}"] += 1
-            off_ml = abs(row["poured_ml"] - given_ml)
-            assert row["state"] == "doubtful" or off_ml <= max(GRAIN_ML, given_ml / 100), f"{given_ml} ml for {row}"
+            assert abs(row["poured_ml"] - given_ml) <= GRAIN_ML, f"{given_ml} ml for {row}"
             again = await self.press(press)
             assert again is not None
             assert again["poured_ml"] == row["poured_ml"]
@@ -140,15 +157,20 @@ class Judge:
 
 @asynccontextmanager
 async def purifier(folder: Path) -> AsyncIterator[Judge]:
-    """A simulated purifier that lives on, and its mortal agent, giving water."""
+    """A simulated purifier that lives on, and its mortal agent, giving water from an outlet that has learned."""
     need_strace()
+    outlet = Outlet(warmth="normal", relay=1, price_fen_per_litre=PRICE_FEN_PER_LITRE, nominal_ml_per_s=FLOW_ML_PER_S)
     async with simulator(folder, SCENARIO) as (sim, url):
         path = write_settings(folder, url)
         agent = AgentProcess(path, load(path))
-        await stock_ledger(agent.settings, config(), 0)
+        await stock_ledger(agent.settings, config(outlets=(outlet,)), 0)
         try:
             await agent.start_selling()
-            yield Judge(agent, sim)
+            judge = Judge(agent, sim)
+            for number in range(LESSONS_MIN):
+                assert await judge.press(f"lesson-{number}") is not None
+                judge.begun.append(f"wlesson-{number}")
+            yield judge
         finally:
             await agent.kill()
 
@@ -179,3 +201,48 @@ async def test_killed_in_a_pour_the_valve_shuts_and_the_meter_tells(tmp_path: Pa
     assert sum(fact.poured_ml for fact in ends) == pytest.approx(poured_ul / 1000, abs=GRAIN_ML * len(ends))
     assert deaths >= len(KILLS) - 2
     assert judge.ends["ended: power_lost"] >= 3, "the kills struck while water flowed"
+
+
+async def astray(judge: Judge, fault: str, before: dict[str, Any]) -> bool:
+    """Whether more is lost than a bill may be off by, since the water was `before`."""
+    now = await judge.water()
+    match fault:
+        case "leak":
+            lost_ul = now["leaked_metered_ul"] - before["leaked_metered_ul"]
+        case "stuck_open":
+            lost_ul = now["outlets"]["1"]["unasked_ul"] - before["outlets"]["1"]["unasked_ul"]
+        case _:
+            return True
+    return int(lost_ul) >= 50_000
+
+
+@pytest.mark.timeout(300)
+async def test_water_that_goes_astray_behind_a_dead_agent_is_billed_to_nobody(tmp_path: Path) -> None:
+    places: dict[str, dict[str, Any]] = {
+        "leak": {},
+        "stuck_open": {"device": "waveshare-relay-8ch", "outlet": 1},
+        "counter_reset": {"device": "pulse4"},
+    }
+    async with purifier(tmp_path) as judge:
+        for fault, place in places.items():
+            before = await judge.water()
+            pouring = asyncio.ensure_future(judge.press(f"{fault}-0"))
+
+            async def flows(before_ul: int = before["poured_ul"]) -> bool:
+                return int((await judge.water())["poured_ul"]) - before_ul > ASKED_ML * 1_000 // 3
+
+            await until(flows, "water flows")
+            await judge.sim.fault(MACHINE, fault, "once" if fault == "counter_reset" else "on", **place)
+            await judge.agent.kill()
+            assert await pouring is None
+
+            async def lost(fault: str = fault, before: dict[str, Any] = before) -> bool:
+                return await astray(judge, fault, before)
+
+            await until(lost, f"{fault}: water is lost")
+            if fault != "counter_reset":
+                await judge.sim.fault(MACHINE, fault, "off", **place)
+            await judge.agent.start_selling()
+            row = await judge.agent.ask("pour_order", order=f"w{fault}-0")
+            assert (row["state"], row["reason"]) == ("doubtful", "power_lost"), row
+            assert row["charged_fen"] <= -(-ASKED_ML * PRICE_FEN_PER_LITRE // 1000)

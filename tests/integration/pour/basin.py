@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.devices.ports import Purifier, Totaliser, WaterReading
-from edge_agent.errors import BoardSilent, PortClosed
+from edge_agent.errors import BoardMisbehaved, BoardSilent, PortClosed
 from edge_agent.ledger.database import LedgerDatabase
 from edge_agent.ledger.pours import PourTerms
 from edge_agent.pour.evenness import LESSONS_MIN
+from edge_agent.pour.recovery import recover
 from edge_agent.pour.session import Pouring
 from firmware_sim.faults import Faults
 from firmware_sim.timeline import Event, Timeline
@@ -32,7 +33,9 @@ RELAY = 1
 COUNTER_MODULUS = 2**32
 # A question and its answer at 9600 baud.
 TURN_MS = (15, 45)
-# How long the driver waits for an answer.
+# What a slow device takes on top of that.
+SLOW_MS = (300, 900)
+# How long the driver waits for an answer that does not come.
 PATIENCE_MS = 250
 PRICE_FEN_PER_LITRE = 50
 
@@ -56,33 +59,49 @@ class TimelineClock(ManualClock):
 
 @dataclass
 class Line:
-    """One device's line: silent from time to time. `silent_until_ms` in the model's time."""
+    """One device's line: silent, slow or unplugged until an hour of the model's time, or with losses."""
 
     clock: TimelineClock
     timeline: Timeline
     dice: random.Random
     silent_until_ms: int = -1
+    slow_until_ms: int = -1
+    gone_until_ms: int = -1
     loses: float = 0.0  # the chance of a request or its answer to be lost
 
     async def ask(self, name: str) -> bool:
         """Whether the device hears this request but its answer is lost; raises when it does not hear it."""
+        if self.timeline.now_ms < self.gone_until_ms:
+            await self.clock.sleep_ms(1)
+            raise PortClosed("line", "unplugged")
         await self.clock.sleep_ms(self.dice.randint(*TURN_MS))
         if self.timeline.now_ms < self.silent_until_ms:
-            self.clock.pass_ms(PATIENCE_MS)
-            raise BoardSilent("device", name, PATIENCE_MS)
+            self._say_nothing(name)
         if self.dice.random() < self.loses:
-            match self.dice.randrange(3):
+            match self.dice.randrange(4):
                 case 0:
                     raise PortClosed("line", "unplugged")
                 case 1:
-                    self.clock.pass_ms(PATIENCE_MS)
-                    raise BoardSilent("device", name, PATIENCE_MS)
+                    raise BoardMisbehaved("device", name, "an answer", b"\x86\x06")  # busy
+                case 2:
+                    self._say_nothing(name)
                 case _:
                     return True
         return False
 
-    def lose(self, name: str) -> None:
-        """The answer to a request that was heard does not come."""
+    async def answer(self, name: str, lost: bool) -> None:
+        """What the device says to a request that it has heard: at once, late, or never."""
+        if lost:
+            self._say_nothing(name)
+        if self.timeline.now_ms < self.slow_until_ms:
+            await self.clock.sleep_ms(self.dice.randint(*SLOW_MS))
+
+    def mend(self) -> None:
+        """It is as good as new."""
+        self.silent_until_ms = self.slow_until_ms = self.gone_until_ms = -1
+        self.loses = 0.0
+
+    def _say_nothing(self, name: str) -> None:
         self.clock.pass_ms(PATIENCE_MS)
         raise BoardSilent("device", name, PATIENCE_MS)
 
@@ -102,21 +121,21 @@ class ModelValve:
         self._forget(relay)
         self.water.relay(relay, closed=True)
         self.timers[relay] = self.line.timeline.after(limit_ms // 100 * 100, lambda: self.fall(relay))
-        if lost:
-            self.line.lose("open")
+        await self.line.answer("open", lost)
 
     async def shut(self, relay: int) -> None:
         lost = await self.line.ask("shut")
         self.fall(relay)
-        if lost:
-            self.line.lose("shut")
+        await self.line.answer("shut", lost)
 
     async def shut_all(self) -> None:
         await self.shut(RELAY)
 
     async def is_open(self, relay: int) -> bool:
-        await self.line.ask("look")
-        return self.water.valves[relay].coil_on
+        lost = await self.line.ask("look")
+        is_on = self.water.valves[relay].coil_on
+        await self.line.answer("look", lost)
+        return is_on
 
     def fall(self, relay: int) -> None:
         """The relay falls: told to, by its timer, or because the board restarts."""
@@ -140,16 +159,23 @@ class ModelMeter:
     cleared_at: int = 0
 
     async def totaliser(self) -> Totaliser:
-        if await self.line.ask("count"):
-            self.line.lose("count")
+        lost = await self.line.ask("count")
         self.water.settle()
         count = (self.opening + self.water.pulses - self.cleared_at) % COUNTER_MODULUS
+        await self.line.answer("count", lost)
         return Totaliser(count, COUNTER_MODULUS, self.line.clock.mono_ms())
 
     def clear(self) -> None:
         """The counter starts again from nothing."""
+        self._show(0)
+
+    def wrap_soon(self, counts: int) -> None:
+        """It stands so many counts before its wrap."""
+        self._show(COUNTER_MODULUS - counts)
+
+    def _show(self, count: int) -> None:
         self.water.settle()
-        self.opening, self.cleared_at = 0, self.water.pulses
+        self.opening, self.cleared_at = count, self.water.pulses
 
 
 @dataclass
@@ -158,18 +184,22 @@ class ModelSensors:
 
     water: Water
     line: Line
+    cable_open: bool = False  # absurd values, which the driver knows to be none
 
     async def read(self) -> WaterReading:
-        if await self.line.ask("probes"):
+        lost = await self.line.ask("probes")
+        if lost or self.cable_open:
             return WaterReading()
         self.water.settle()
-        return WaterReading(
+        found = WaterReading(
             tds_in_ppm=round(self.water.feed_tds_ppm),
             tds_out_ppm=round(self.water.tds_ppm),
             pressure_kpa=round(self.water.pressure_kpa),
             level_mm=round(self.water.level_mm),
             temperature_tenths_c=200,
         )
+        await self.line.answer("probes", lost)
+        return found
 
 
 CONFIG = PurifierConfig(
@@ -192,20 +222,21 @@ class Basin:
         plan = Plumbing(outlets=(outlet,), tank_opening_ml=20_000, permeate_ml_per_s=40.0, **plumbing)
         self.water = Water(plan, timeline, self.faults, self.dice, board=1)
         self.faults.changed = lambda _: self.water.fault_changed()
-        lines = [Line(clock, timeline, self.dice) for _ in range(3)]
-        self.valve = ModelValve(self.water, lines[0])
-        self.meter = ModelMeter(self.water, lines[1])
-        self.sensors = ModelSensors(self.water, lines[2])
+        self.lines = [Line(clock, timeline, self.dice) for _ in range(3)]
+        self.valve = ModelValve(self.water, self.lines[0])
+        self.meter = ModelMeter(self.water, self.lines[1])
+        self.sensors = ModelSensors(self.water, self.lines[2])
         self.purifier = Purifier(self.valve, self.meter, self.sensors)
         self.pouring = Pouring(purifier=self.purifier, ledger=ledger, clock=clock)
-        self._orders = 0
+        self.orders = 0
+        self.running: asyncio.Future[PourEnded] | None = None
 
     def terms(self, asked_ml: int) -> PourTerms:
         """The next order, paid by coin."""
-        self._orders += 1
+        self.orders += 1
         hold = -(-asked_ml * PRICE_FEN_PER_LITRE // 1000)
         return PourTerms(
-            order=OrderId(f"w{self._orders}"),
+            order=OrderId(f"w{self.orders}"),
             outlet="normal",
             source="button",
             means="coin",
@@ -223,6 +254,27 @@ class Basin:
         not_after = self.clock.mono_ms() + 10_000
         return await self.pouring.pour(self.terms(asked_ml), ready, not_after_mono_ms=not_after)
 
+    async def pour_and_perhaps_die(self, asked_ml: int, config: PurifierConfig = CONFIG) -> bool:
+        """One pour in which `die` may be called; whether it was."""
+        self.running = asyncio.ensure_future(self.pour(asked_ml, config))
+        try:
+            await self.running
+        except asyncio.CancelledError:
+            return True
+        finally:
+            self.running = None
+        return False
+
+    def die(self) -> None:
+        """The agent is killed: whatever it does ends where it stands. Nothing, when no pour runs."""
+        if self.running is not None:
+            self.running.cancel()
+
+    async def restart(self) -> PourEnded | None:
+        """Another process on the same ledger and the same water; what it settled of the one that died."""
+        self.pouring = Pouring(purifier=self.purifier, ledger=self.ledger, clock=self.clock)
+        return await recover(self.ledger, self.pouring, self.clock)
+
     async def teach(self) -> None:
         """Three sound litres: what a new outlet needs before a glass of it can be believed."""
         for _ in range(LESSONS_MIN):
@@ -237,8 +289,9 @@ class Basin:
     def rest(self) -> None:
         """Mend everything and let the tank fill."""
         self.faults.clear()
-        for line in (self.valve.line, self.meter.line, self.sensors.line):
-            line.silent_until_ms, line.loses = -1, 0.0
+        self.sensors.cable_open = False
+        for line in self.lines:
+            line.mend()
         self.clock.pass_ms(120_000)
 
 

