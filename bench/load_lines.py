@@ -19,6 +19,7 @@ from bench.postgres import Postgres, postgres
 from bench.row import Aim, Line
 from bench.row import Row as BenchRow
 from cloud.accounts.passwords import Passwords
+from cloud.accounts.vault import Vault
 from cloud.audit import ledger_drift
 from cloud.database import Database
 from cloud.load.columns import Row
@@ -38,6 +39,7 @@ from firmware_sim.demo.processes import Failed
 
 BRAND = "bench"
 CREDENTIALS = Credentials(bytes(32))
+VAULT = Vault(bytes(32))
 AISLES_EACH = 10
 
 
@@ -83,12 +85,12 @@ async def _times(url: str, folder: Path, size: Size) -> dict[str, float]:
     try:
         for what in ("book loaded", "loaded again"):
             began = time.perf_counter()
-            outcome = await load(database, CREDENTIALS, passwords, read_book(folder / "book"))
+            outcome = await load(database, CREDENTIALS, passwords, VAULT, read_book(folder / "book"))
             times[what] = time.perf_counter() - began
             if outcome.problems or len(outcome.differences) != (size.lines if what == "book loaded" else 0):
                 raise Failed(f"{what}: {outcome.counts}, {outcome.problems[:3]}")
         began = time.perf_counter()
-        await dump(database, CREDENTIALS, passwords, folder / "dumped.xlsx")
+        await dump(database, CREDENTIALS, passwords, VAULT, folder / "dumped.xlsx")
         times["dumped as XLSX"] = time.perf_counter() - began
         async with database.look(tenant=BRAND) as work:
             if drift := await ledger_drift(work, BRAND):

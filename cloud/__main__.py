@@ -14,6 +14,7 @@ from pathlib import Path
 from cloud import settings as settings_
 from cloud.accounts.passwords import Passwords, pepper_of
 from cloud.accounts.people import FIRST_LOGIN, FIRST_TENANT, reset_password
+from cloud.accounts.vault import Vault
 from cloud.database import Database
 from cloud.errors import FleetError
 from cloud.load.book import BadBook
@@ -109,14 +110,14 @@ async def _dump(settings: Settings, asked: argparse.Namespace) -> None:
 
 
 @asynccontextmanager
-async def _books(settings: Settings) -> AsyncIterator[tuple[Database, Credentials, Passwords]]:
+async def _books(settings: Settings) -> AsyncIterator[tuple[Database, Credentials, Passwords, Vault]]:
     """What loading and dumping need. FleetError unavailable when the database is not at this release's revision."""
     database = Database.open(settings.url)
     try:
         if not await is_current(database):
             raise FleetError("unavailable", "the database is not at this release's revision: run `migrate` first")
         secret = server_secret(settings.data)
-        yield database, Credentials(secret), Passwords(pepper_of(secret))
+        yield database, Credentials(secret), Passwords(pepper_of(secret)), Vault(secret)
     finally:
         await database.close()
 

@@ -71,17 +71,27 @@ async def choose(work: Work, tenant: str, changes: Mapping[str, Any]) -> dict[st
 
     FleetError invalid for a declared option whose value does not fit, and beyond the limit.
     """
-    for name, value in changes.items():
-        option = DECLARED.get(name)
-        if option is not None and value is not None and not option.fits(value):
-            raise FleetError("invalid", f"{str(value)[:60]!r} is not {option.expected}", field=name)
+    _check(changes)
     found = await store.find_brand(work, tenant, lock=True)
-    chosen = {**json.loads(found.options), **changes}
+    text = options_text({**json.loads(found.options), **changes})
+    await store.put_brand(work, replace(found, options=text))
+    return _with_defaults(text)
+
+
+def options_text(chosen: Mapping[str, Any]) -> str:
+    """All options of a brand as they are kept, without those that are None. FleetError as in `choose`."""
+    _check(chosen)
     text = json.dumps({name: value for name, value in chosen.items() if value is not None}, ensure_ascii=False)
     if len(text.encode()) > OPTIONS_BYTES_MAX:
         raise FleetError("invalid", f"all options together have more than {OPTIONS_BYTES_MAX} bytes", field="cfg")
-    await store.put_brand(work, replace(found, options=text))
-    return _with_defaults(text)
+    return text
+
+
+def _check(chosen: Mapping[str, Any]) -> None:
+    for name, value in chosen.items():
+        option = DECLARED.get(name)
+        if option is not None and value is not None and not option.fits(value):
+            raise FleetError("invalid", f"{str(value)[:60]!r} is not {option.expected}", field=name)
 
 
 def _with_defaults(text: str) -> dict[str, Any]:

@@ -17,17 +17,29 @@ from typing import Annotated, Any, Generic, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from cloud.limits import FIGURE_MAX, FIGURE_MIN, LINK_CHARS_MAX, MOMENT_END_MS, NAME_CHARS_MAX, PHONE, TEXT_CHARS_MAX
+from cloud.load.moments import moment_ms, moment_text
+
 # As everywhere; and not followed by a line break, which `$` would overlook.
 Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,47}$(?!\n)")]
-# What survives every format: XML has no control characters, and its readers turn \r\n into \n.
-PRINTABLE = "^[^\\x00-\\x08\\x0b-\\x1f\\x7f\\ufffe\\uffff]*$"
-Text = Annotated[str, Meta(max_length=500, pattern=PRINTABLE)]
-Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=PRINTABLE)]
-Phone = Annotated[str, Meta(max_length=32, pattern=r"^\+?[0-9 -]*$(?!\n)")]
+# What a database keeps: PostgreSQL has no NUL. Every format writes the other control characters as escapes.
+WRITABLE = "^[^\\x00]*$"
+Text = Annotated[str, Meta(max_length=TEXT_CHARS_MAX, pattern=WRITABLE)]
+Link = Annotated[str, Meta(max_length=LINK_CHARS_MAX, pattern=WRITABLE)]
+Name = Annotated[str, Meta(min_length=1, max_length=NAME_CHARS_MAX, pattern=WRITABLE)]
+Phone = Annotated[str, Meta(pattern=rf"{PHONE}(?!\n)")]
+# In the file a moment is text (2026-11-29T10:44:50.123+08:00), behind it ms since 1970. A plain number is ms too.
+Moment = Annotated[
+    int, Meta(ge=0, lt=MOMENT_END_MS, extra_json_schema={"type": ["string", "integer"], "format": "date-time"})
+]
 # One million yuan: more than any single price or balance; a slip of the keyboard ends here.
 Fen = Annotated[int, Meta(ge=0, le=100_000_000)]
+# A balance: what a spreadsheet still keeps to the fen, 15 digits.
+Balance = Annotated[int, Meta(ge=0, lt=10**15)]
 # A number that somebody else gave a meaning: a kind, a place in a list, points.
-Small = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+Figure = Annotated[int, Meta(ge=FIGURE_MIN, le=FIGURE_MAX)]
+# Such a column is read for a new line only: what is there keeps what it came with, whatever a file says later.
+FIRST = {"x-new-lines-only": True}
 
 # Ids in one cell stand apart by these.
 _BETWEEN_IDS = re.compile(r"[\s,;，；、]+")
@@ -40,6 +52,24 @@ class Row(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     brand: Annotated[
         Id, Meta(title="品牌", description="The brand (tenant) it belongs to; may be left out when there is only one.")
     ]
+
+
+class Dated(Row, frozen=True, kw_only=True):
+    """A line that says since when it is there."""
+
+    since: Annotated[
+        Moment | None,
+        Meta(title="起始时间", description="When it came; empty: when it is loaded.", extra_json_schema=FIRST),
+    ] = None
+
+
+class Lasting(Dated, frozen=True, kw_only=True):
+    """A line that says until when it was there: what has ended keeps its number, and nothing changes it any more."""
+
+    until: Annotated[
+        Moment | None,
+        Meta(title="终止时间", description="When it ended, for good; empty: it is there.", extra_json_schema=FIRST),
+    ] = None
 
 
 R = TypeVar("R", bound=Row)
@@ -55,9 +85,12 @@ class Column:
         self.says: str = extra.get("description", "")
         # A password is not repeated in a complaint.
         self.is_secret: bool = extra.get("writeOnly", False)
+        self.is_first: bool = extra.get("x-new-lines-only", False)
         self.is_required = field.required
-        self.default = None if field.required else field.default
-        kinds = kind.types if isinstance(kind, msgspec.inspect.UnionType) else (kind,)
+        self.default = None if field.required else _default(field)
+        parts = [_bare(one) for one in (kind.types if isinstance(kind, msgspec.inspect.UnionType) else (kind,))]
+        kinds = [one for one, _ in parts]
+        self.is_moment = any(said.get("format") == "date-time" for _, said in parts)
         self.is_text = any(isinstance(one, msgspec.inspect.StrType) for one in kinds)
         self.is_yes_or_no = any(isinstance(one, msgspec.inspect.BoolType) for one in kinds)
         self.is_ids = isinstance(kind, msgspec.inspect.VarTupleType) and isinstance(
@@ -74,6 +107,8 @@ class Column:
 
     def loosened(self, value: Any) -> Any:
         """A cell's value, nearer to the column's type; what cannot be meant stays as it is and is refused by type."""
+        if self.is_moment:
+            return moment_ms(value)
         if self.is_text:
             if isinstance(value, float) and value.is_integer():
                 return str(int(value))
@@ -84,26 +119,28 @@ class Column:
             return value
         if self.is_yes_or_no:
             return _YES.get(value.lower(), value)
-        if self.is_ids:
-            return [part for part in _BETWEEN_IDS.split(value) if part]
-        if self.is_nested:
+        if self.is_nested or (self.is_ids and value.startswith("[")):
             try:
                 return msgspec.json.decode(value)
             except msgspec.DecodeError:
-                return value
-        return value
+                pass
+        return [part for part in _BETWEEN_IDS.split(value) if part] if self.is_ids else value
 
     def value(self, value: Any) -> Any:
         """The value as plain JSON."""
+        if self.is_moment:
+            return moment_text(value)
         return msgspec.to_builtins(value) if self.is_nested or self.is_ids else value
 
     def cell(self, value: Any) -> Any:
         """The value as a table's cell: text, a whole number, True or False; None for an empty one."""
         if value is None or value == "":
             return None
-        if self.is_ids:
+        if self.is_moment:
+            return moment_text(value)
+        if self.is_ids and all(one and _BETWEEN_IDS.split(one) == [one] and one[0] != "[" for one in value):
             return " ".join(value) or None
-        return msgspec.json.encode(value).decode() if self.is_nested else value
+        return msgspec.json.encode(value).decode() if self.is_nested or self.is_ids else value
 
 
 class Columns(Generic[R]):
@@ -113,7 +150,9 @@ class Columns(Generic[R]):
         info = msgspec.inspect.type_info(shape)
         assert isinstance(info, msgspec.inspect.StructType)
         self.shape = shape
-        self.all = tuple(Column(field) for field in info.fields)
+        columns = [Column(field) for field in info.fields]
+        # When it came and went is said last.
+        self.all = tuple(sorted(columns, key=lambda column: column.name in ("since", "until")))
         self.by_name = {column.name: column for column in self.all}
         self._known = {name: c for c in self.all for name in (c.name, c.title)}
         self._needed = [c.name for c in self.all if c.is_required]
@@ -166,12 +205,16 @@ class Refused(Exception):
 
 
 def _bare(kind: msgspec.inspect.Type) -> tuple[msgspec.inspect.Type, dict[str, Any]]:
-    """A type without its wrappings, and what they said."""
+    """A type without its wrappings, and what they said; the outer word counts."""
     extra: dict[str, Any] = {}
     while isinstance(kind, msgspec.inspect.Metadata):
-        extra.update(kind.extra_json_schema or {})
+        extra = (kind.extra_json_schema or {}) | extra
         kind = kind.type
     return kind, extra
+
+
+def _default(field: msgspec.inspect.Field) -> Any:
+    return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
 
 
 def _sentence(error: str, column: str) -> str:

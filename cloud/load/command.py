@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TextIO
 
 from cloud.accounts.passwords import Passwords
+from cloud.accounts.vault import Vault
 from cloud.database import Database
 from cloud.load.dump import dump
 from cloud.load.formats import read_book
@@ -28,6 +29,7 @@ async def load_file(
     database: Database,
     credentials: Credentials,
     passwords: Passwords,
+    vault: Vault,
     path: Path,
     say: Say,
     *,
@@ -41,7 +43,15 @@ async def load_file(
     bar = Bar(sys.stderr)
     try:
         outcome = await load(
-            database, credentials, passwords, book, keep_good=keep_good, dry_run=dry_run, brand=brand, progress=bar.show
+            database,
+            credentials,
+            passwords,
+            vault,
+            book,
+            keep_good=keep_good,
+            dry_run=dry_run,
+            brand=brand,
+            progress=bar.show,
         )
     finally:
         bar.clear()
@@ -57,6 +67,7 @@ async def dump_file(
     database: Database,
     credentials: Credentials,
     passwords: Passwords,
+    vault: Vault,
     path: Path | None,
     say: Say,
     *,
@@ -64,7 +75,7 @@ async def dump_file(
     hashes: bool = False,
 ) -> None:
     """Dump to a file, or with None to the console."""
-    dumped = await dump(database, credentials, passwords, path, brand=brand, hashes=hashes)
+    dumped = await dump(database, credentials, passwords, vault, path, brand=brand, hashes=hashes)
     if path is not None:
         lines = ", ".join(f"{count} {noun}" for noun, count in dumped.lines.items())
         say(f"{path}: {lines}")

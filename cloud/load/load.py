@@ -19,11 +19,12 @@ from sqlalchemy.exc import IntegrityError
 from cloud.accounts.audit import record
 from cloud.accounts.model import Subject
 from cloud.accounts.passwords import Passwords
+from cloud.accounts.vault import Vault
 from cloud.database import Database, Work
 from cloud.errors import FleetError
 from cloud.events import Event, tell
 from cloud.load.book import Book, Line, Problem, Sheet
-from cloud.load.columns import Refused, Row
+from cloud.load.columns import Lasting, Refused, Row
 from cloud.load.noun import Draft, Key, Noun, Run
 from cloud.load.nouns import NOUNS
 from cloud.machines.credentials import Credentials
@@ -75,6 +76,7 @@ async def load(
     database: Database,
     credentials: Credentials,
     passwords: Passwords,
+    vault: Vault,
     book: Book,
     *,
     keep_good: bool = False,
@@ -91,7 +93,7 @@ async def load(
     async def all_of_it(work: Work) -> None:
         nonlocal outcome
         outcome = Outcome()
-        await _Loading(Run(work, credentials, passwords), book, outcome, brand, progress).run()
+        await _Loading(Run(work, credentials, passwords, vault), book, outcome, brand, progress).run()
         if dry_run or (outcome.problems and not keep_good):
             raise _NotKept
 
@@ -223,8 +225,11 @@ class _Loading:
         return len(lines) - len(good)
 
     def _draft(self, noun: AnyNoun, typed: _Typed, before: Row | None) -> Draft[Any] | None:
-        if before is not None:
-            after = msgspec.structs.replace(before, **typed.values)
+        if _has_ended(before):
+            after = before
+        elif before is not None:
+            given = {name: value for name, value in typed.values.items() if not noun.columns.by_name[name].is_first}
+            after = msgspec.structs.replace(before, **given)
         else:
             missing = noun.columns.missing(typed.values)
             for name in missing:
@@ -244,9 +249,10 @@ class _Loading:
                 continue
             named = {(value,) for draft in drafts.values() for value in _ids(getattr(draft.after, column))}
             there = self._by_name[target]
-            known = (
-                {there.key_of(row) for row in await there.present(self._run, brand, sorted(named))} if named else set()
-            )
+            rows = list(await there.present(self._run, brand, sorted(named))) if named else []
+            known = {there.key_of(row) for row in rows}
+            if column in noun.living:
+                _object_to_ended(drafts.values(), column, {there.key_of(row) for row in rows if _has_ended(row)})
             while True:
                 offered = known | {key for key, d in drafts.items() if not d.objections} if own else known
                 bad = [
@@ -339,6 +345,16 @@ class _Names:
         if name not in self._found:
             self._found[name] = self._noun.columns.named(name)
         return self._found[name]
+
+
+def _has_ended(row: Row | None) -> bool:
+    return isinstance(row, Lasting) and row.until is not None
+
+
+def _object_to_ended(drafts: Iterable[Draft[Any]], column: str, ended: set[Key]) -> None:
+    for draft in drafts:
+        if not draft.objections and any((value,) in ended for value in _ids(getattr(draft.after, column))):
+            draft.object(column, "is not there any more: it has ended")
 
 
 def _ids(value: str | tuple[str, ...] | None) -> Iterable[str]:

@@ -6,6 +6,7 @@ read and write. A noun sees one brand at a time, and every statement names it (I
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,9 +16,11 @@ import msgspec
 from sqlalchemy import ColumnElement, Table, and_, select, true
 
 from cloud.accounts.passwords import Passwords
+from cloud.accounts.vault import Vault
 from cloud.database import Work, one_of
-from cloud.load.columns import Columns, Row
+from cloud.load.columns import Columns, Dated, Row
 from cloud.machines.credentials import Credentials
+from cloud.serials import skip_to
 
 R = TypeVar("R", bound=Row)
 Key = tuple[str, ...]
@@ -30,6 +33,7 @@ class Run:
     work: Work
     credentials: Credentials
     passwords: Passwords
+    vault: Vault
     # Who stands behind it, in machines' configurations and the audit log.
     actor: str = "console"
     # What one noun leaves for another of the same run.
@@ -69,18 +73,24 @@ class Noun(ABC, Generic[R]):
         key: tuple[str, ...],
         *,
         references: Mapping[str, str] | None = None,
+        living: Collection[str] = (),
     ) -> None:
-        """`references`: {column: name of the noun whose key it holds}."""
+        """`references`: {column: name of the noun whose key it holds}; in `living` ones nothing that has ended."""
         self.name = name
         self.title = title
         self.shape = shape
         self.key = key
         self.references = references or {}
+        self.living = frozenset(living)
         self.columns: Columns[R] = Columns(shape)
 
     def key_of(self, row: R) -> Key:
         """The line's key within its brand."""
         return tuple(getattr(row, name) for name in self.key)
+
+    def order_of(self, row: R) -> tuple[Any, ...]:
+        """What dumped lines of a brand are sorted by; equal ones stand as they are read."""
+        return self.key_of(row)
 
     @abstractmethod
     async def present(self, run: Run, brand: str, keys: Sequence[Key] | None) -> Iterable[R]:
@@ -97,12 +107,32 @@ class Noun(ABC, Generic[R]):
         """Called once, after all lines of this noun and of those before it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Ids that we mint ourselves: the digits in `form` are a number of the serials of `kind`."""
+
+    kind: str
+    form: re.Pattern[str]
+    base: int = 10
+
+    def highest(self, ids: Iterable[str]) -> int:
+        """The highest number among ids that have the form; 0 when none has."""
+        numbers = [int(found[1], self.base) for one in ids if (found := self.form.fullmatch(one))]
+        return max((number for number in numbers if number <= COUNTED_MAX), default=0)
+
+
+# Beyond it an id looks like one of ours and is none: we shall not come so far.
+COUNTED_MAX = 10**15
+
+
 class TableNoun(Noun[R]):
     """A noun whose lines are the rows of one table, column by column.
 
-    Lists and nested values are JSON in a text column. `born` gives the columns that only a new row is written with,
-    `touched` those that are written anew with every change; each is made by a function of the work. `beside` names
-    columns of the sheet that lie elsewhere: a class of its own reads and writes them.
+    Lists and nested values are JSON in a text column; a moment's column is called like the table's without `_ms`, and
+    `since`, `until` and `lies` name the table's columns of those that are called otherwise. `born` gives the columns
+    that only a new row is written with, `touched` those that are written anew with every change; each is made by a
+    function of the work. `beside` names columns of the sheet that lie elsewhere: a class of its own reads and writes
+    them. `counted`: how its ids are minted, so that none is minted that was loaded.
     """
 
     def __init__(
@@ -114,20 +144,29 @@ class TableNoun(Noun[R]):
         key: tuple[str, ...],
         *,
         references: Mapping[str, str] | None = None,
+        living: Collection[str] = (),
+        since: str | None = None,
+        until: str | None = None,
         born: Mapping[str, Callable[[Work], Any]] | None = None,
         touched: Mapping[str, Callable[[Work], Any]] | None = None,
         beside: Collection[str] = (),
+        lies: Mapping[str, str] | None = None,
+        counted: Counted | None = None,
     ) -> None:
-        super().__init__(name, title, shape, key, references=references)
+        super().__init__(name, title, shape, key, references=references, living=living)
         self.table = table
+        self._counted = counted
         self._born = dict(born or {})
         self._touched = dict(touched or {})
         self._names = [column.name for column in self.columns.all if column.name not in {"brand", *beside}]
         ours = [column for column in self.columns.all if column.name in self._names]
+        of = {column.name: f"{column.name}_ms" if column.is_moment else column.name for column in ours}
+        # Where each column of the sheet lies in the table.
+        self._lies = {**of, **(lies or {}), **{name: it for name, it in (("since", since), ("until", until)) if it}}
         self._json = {column.name for column in ours if column.is_nested or column.is_ids}
 
     async def present(self, run: Run, brand: str, keys: Sequence[Key] | None) -> Iterable[R]:
-        query = select(*(self.table.c[name] for name in self._names)).where(self.table.c.tenant == brand)
+        query = select(*(self.table.c[self._lies[name]] for name in self._names)).where(self.table.c.tenant == brand)
         # The first column alone: of a longer key this finds a little more than was asked for, through the same index.
         first = self.table.c[self.key[0] if self.key else "tenant"]
         wanted = None if keys is None or not self.key else {key[0] for key in keys}
@@ -139,8 +178,11 @@ class TableNoun(Noun[R]):
     async def write(self, run: Run, brand: str, drafts: Sequence[Draft[R]]) -> None:
         touched = {name: make(run.work) for name, make in self._touched.items()}
         born = {name: make(run.work) for name, make in self._born.items()}
-        new = [self.stored(brand, draft.after) | born | touched for draft in drafts if draft.before is None]
+        fresh = [draft.after for draft in drafts if draft.before is None]
+        new = [self.stored(brand, self.began(run.work, row)) | born | touched for row in fresh]
         await run.work.insert(self.table, new)
+        if self._counted and (highest := self._counted.highest(self.key_of(row)[0] for row in fresh)):
+            await skip_to(run.work, brand, self._counted.kind, highest)
         await run.work.change(
             self.table,
             ("tenant", *self.key),
@@ -156,10 +198,16 @@ class TableNoun(Noun[R]):
 
     def stored(self, brand: str, row: R) -> dict[str, Any]:
         """The line as the table has it."""
-        values = {name: getattr(row, name) for name in self._names}
+        values = {self._lies[name]: getattr(row, name) for name in self._names}
         for name in self._json:
             values[name] = msgspec.json.encode(values[name]).decode()
         return {"tenant": brand} | values
+
+    def began(self, work: Work, row: R) -> R:
+        """A new line, which is there from now on unless it says since when."""
+        if isinstance(row, Dated) and row.since is None:
+            return msgspec.structs.replace(row, since=work.now_ms)
+        return row
 
 
 async def values_of(

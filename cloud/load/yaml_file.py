@@ -23,8 +23,8 @@ _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _NOTHING = ("", "~", "null", "Null", "NULL")
 # Where a column's own value stands: document, sheet, line, column.
 _CELL_DEPTH = 3
-# A number without zeros at its front; at most as long as a number that we keep.
-_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,17})?")
+# A number without zeros at its front, as YAML 1.1 has it; at most as long as the longest that a float can be.
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,308})(\.[0-9]{1,330}([eE][-+][0-9]{1,3})?)?")
 # Lines of one piece: the emitter works on nodes in memory.
 _LINES_AT_ONCE = 1_000
 

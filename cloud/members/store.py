@@ -155,6 +155,13 @@ async def find_member(work: Work, tenant: str, member: str, *, lock: bool = Fals
     return None if row is None else record_of(Member, row)
 
 
+async def lock_members(work: Work, tenant: str, wanted: Collection[str]) -> None:
+    """Lock members, in one order: other Works that lock one of them wait until this one ends."""
+    for here in one_of(work, members.c.member, sorted(wanted)):
+        query = select(members.c.member).where(members.c.tenant == tenant, here).order_by(members.c.member)
+        await work.rows(query.with_for_update())
+
+
 async def add_member(work: Work, member: Member) -> None:
     """Insert a member."""
     await work.insert(members, [row_of(member)])
@@ -197,6 +204,15 @@ async def wechat_of_member(work: Work, tenant: str, member: str) -> WeChat | Non
     return None if row is None else record_of(WeChat, row)
 
 
+async def openid_holders(work: Work, tenant: str, openids: Collection[str]) -> dict[str, str]:
+    """Who has bound these WeChat accounts, by account, as far as anybody has."""
+    found: dict[str, str] = {}
+    query = select(member_wechats.c.openid, member_wechats.c.member).where(member_wechats.c.tenant == tenant)
+    for here in one_of(work, member_wechats.c.openid, sorted(openids)):
+        found |= {row.openid: row.member for row in await work.rows(query.where(here))}
+    return found
+
+
 async def put_wechat(work: Work, wechat: WeChat) -> None:
     """Write the WeChat account of a member."""
     await work.put(member_wechats, [row_of(wechat)])
@@ -213,6 +229,16 @@ async def bindings_of(work: Work, tenant: str, machine: str) -> list[Binding]:
     here = and_(member_machines.c.tenant == tenant, member_machines.c.machine == machine)
     order = member_machines.c.standing.desc(), member_machines.c.member
     return [record_of(Binding, row) for row in await work.rows(select(member_machines).where(here).order_by(*order))]
+
+
+async def find_owners(work: Work, tenant: str, machines: Collection[str]) -> dict[str, str]:
+    """Whose these machines are, by machine, as far as they are somebody's."""
+    found: dict[str, str] = {}
+    owned = and_(member_machines.c.tenant == tenant, member_machines.c.standing == "owner")
+    query = select(member_machines.c.machine, member_machines.c.member).where(owned)
+    for here in one_of(work, member_machines.c.machine, sorted(machines)):
+        found |= {row.machine: row.member for row in await work.rows(query.where(here))}
+    return found
 
 
 async def add_binding(work: Work, binding: Binding) -> None:
@@ -278,16 +304,15 @@ async def find_postings(work: Work, tenant: str, entry: str) -> Sequence[Posting
     return [Posting(row.from_account, row.to_account, row.amount_fen) for row in rows]
 
 
-async def amounts_of_kind(work: Work, tenant: str, kind: str, entries: Sequence[str] | None) -> dict[str, int]:
-    """What entries of one kind moved, in fen by entry: those named (that exist), or with None all of them."""
-    fen = func.sum(ledger_postings.c.amount_fen).label("fen")
-    ours = and_(ledger_postings.c.tenant == tenant, ledger_postings.c.entry.startswith(f"{kind}/", autoescape=True))
-    query = select(ledger_postings.c.entry, fen).where(ours).group_by(ledger_postings.c.entry)
-    if entries is None:
-        return {row.entry: int(row.fen) for row in await work.rows(query)}
-    found: dict[str, int] = {}
-    for here in one_of(work, ledger_postings.c.entry, entries):
-        found |= {row.entry: int(row.fen) for row in await work.rows(query.where(here))}
+async def posted_accounts(work: Work, tenant: str, accounts: Collection[str]) -> set[str]:
+    """Those of the accounts to which, or from which, anything was ever posted."""
+    found: set[str] = set()
+    for column in (ledger_postings.c.from_account, ledger_postings.c.to_account):
+        for here in one_of(work, column, sorted(accounts)):
+            rows = await work.rows(
+                select(column.label("account")).where(ledger_postings.c.tenant == tenant, here).distinct()
+            )
+            found |= {row.account for row in rows}
     return found
 
 
@@ -295,6 +320,15 @@ async def balance_of(work: Work, tenant: str, account: str) -> int:
     """The balance in fen; 0 for an account that nothing was ever posted to."""
     here = and_(ledger_accounts.c.tenant == tenant, ledger_accounts.c.account == account)
     return int(await work.scalar(select(ledger_accounts.c.balance_fen).where(here)) or 0)
+
+
+async def balances_of(work: Work, tenant: str, owners: Mapping[str, str]) -> dict[str, int]:
+    """The balance in fen of those accounts that exist, by owner; `owners` says whose each is."""
+    found: dict[str, int] = {}
+    query = select(ledger_accounts.c.account, ledger_accounts.c.balance_fen).where(ledger_accounts.c.tenant == tenant)
+    for here in one_of(work, ledger_accounts.c.account, sorted(owners)):
+        found |= {owners[row.account]: row.balance_fen for row in await work.rows(query.where(here))}
+    return found
 
 
 async def money_of(work: Work, tenant: str, member: str) -> list[tuple[str, int]]:

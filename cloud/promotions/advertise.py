@@ -71,6 +71,7 @@ async def _advertisement(work: Work, tenant: str, advertisement: str) -> Adverti
 async def _write(work: Work, before: Advertisement, wanted: AdvertisementChange) -> Advertisement:
     given: dict[str, Any] = {name: getattr(wanted, name) for name in AdvertisementChange.__dataclass_fields__}
     after = replace(before, **{name: value for name, value in given.items() if value is not None})
+    after = replace(after, machine=after.machine or None)
     if not after.title or not after.placement:
         raise FleetError("invalid", "an advertisement has a title and a placement", field="title")
     if after.ends_ms is not None and after.ends_ms <= after.begins_ms:

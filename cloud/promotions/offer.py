@@ -43,7 +43,7 @@ class NewPromotion:
 async def open_promotion(work: Work, tenant: str, new: NewPromotion, by: str) -> Promotion:
     """A new promotion, from now on where it says no time; FleetError invalid for rules that cannot hold."""
     begins_ms = work.now_ms if new.begins_ms is None else new.begins_ms
-    _check(new, begins_ms)
+    check_offer(new, begins_ms)
     opened = Promotion(
         tenant=tenant,
         promotion=f"{PREFIX}{await next_serial(work, tenant, PREFIX)}",
@@ -97,7 +97,8 @@ async def promotion_of(work: Work, tenant: str, promotion: str, *, lock: bool = 
     return found
 
 
-def _check(new: NewPromotion, begins_ms: int) -> None:
+def check_offer(new: NewPromotion, begins_ms: int) -> None:
+    """FleetError invalid for rules that cannot hold."""
     if (new.off_share > 0) == (new.off_fen > 0):
         raise FleetError("invalid", "it takes off a share or an amount: one of the two", field="off")
     if not 0 <= new.off_share <= WHOLE:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import (
@@ -20,7 +21,7 @@ from sqlalchemy import (
     select,
 )
 
-from cloud.database import Work, metadata, record_of, row_of, tenant_column
+from cloud.database import Work, metadata, one_of, record_of, row_of, tenant_column
 from cloud.promotions.model import RUNNING_MAX, Advertisement, Coupon, Group, Promotion
 
 promotions = Table(
@@ -176,6 +177,15 @@ async def find_coupon(work: Work, tenant: str, coupon: str, *, lock: bool = Fals
     query = select(coupons).where(coupons.c.tenant == tenant, coupons.c.coupon == coupon)
     row = await work.row(query.with_for_update() if lock else query)
     return None if row is None else record_of(Coupon, row)
+
+
+async def coupons_of_purchases(work: Work, tenant: str, wanted: Collection[str]) -> dict[str, str]:
+    """Which coupons these orders have used, by order, as far as they have used any."""
+    found: dict[str, str] = {}
+    query = select(coupons.c.purchase, coupons.c.coupon).where(coupons.c.tenant == tenant)
+    for here in one_of(work, coupons.c.purchase, sorted(wanted)):
+        found |= {row.purchase: row.coupon for row in await work.rows(query.where(here))}
+    return found
 
 
 async def use_coupon(work: Work, coupon: Coupon, purchase: str) -> None:

@@ -7,7 +7,8 @@ from sqlalchemy import ColumnElement, and_, func, literal, select
 from cloud.commission.store import commission_withdrawals, commissions
 from cloud.database import Work
 from cloud.members.model import advances, commission, deposits, kind_of
-from cloud.members.store import ledger_accounts
+from cloud.members.opening import OPENING
+from cloud.members.store import ledger_accounts, ledger_postings
 from cloud.payments.store import payment_refunds, payouts
 from cloud.purchases.model import ADVANCED
 from cloud.purchases.store import purchases
@@ -19,8 +20,8 @@ async def trade_drift(work: Work, tenant: str) -> int:
     """How far they are apart, in fen; 0, always.
 
     What was paid for a purchase that is not over lies in its advances, and nothing of one that is done; the deposit of
-    a rental that has not ended lies in its own account; what was earned by recommending and not withdrawn lies in the
-    members' accounts.
+    a rental that has not ended lies in its own account; what was earned by recommending, here or before, and not
+    withdrawn lies in the members' accounts.
     """
     return await _advances_off(work, tenant) + await _deposits_off(work, tenant) + await _commission_off(work, tenant)
 
@@ -58,7 +59,13 @@ async def _commission_off(work: Work, tenant: str) -> int:
     out = select(func.coalesce(func.sum(commission_withdrawals.c.amount_fen), 0)).join(payouts, carried)
     # A payout that its provider refused has come back.
     out = out.where(commission_withdrawals.c.tenant == tenant, payouts.c.state != "refused")
-    return abs(int(await work.scalar(owed)) - int(await work.scalar(earned)) + int(await work.scalar(out)))
+    # What members had earned where they came from.
+    posted = ledger_postings.c
+    brought = select(func.coalesce(func.sum(posted.amount_fen), 0)).where(
+        posted.tenant == tenant, posted.entry.startswith(f"{OPENING}/{commission('')}", autoescape=True)
+    )
+    earned_fen = int(await work.scalar(earned)) + int(await work.scalar(brought))
+    return abs(int(await work.scalar(owed)) - earned_fen + int(await work.scalar(out)))
 
 
 def _held(tenant: str, account: ColumnElement[str]) -> ColumnElement[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import (
     BigInteger,
@@ -18,7 +18,7 @@ from sqlalchemy import (
     tuple_,
 )
 
-from cloud.database import Work, metadata, record_of, row_of, tenant_column
+from cloud.database import Work, metadata, one_of, record_of, row_of, tenant_column
 from cloud.rentals.model import HELD, Rental, RentalState
 
 rentals = Table(
@@ -83,6 +83,15 @@ async def agreed_of_member(work: Work, tenant: str, member: str) -> list[Rental]
     here = and_(rentals.c.tenant == tenant, rentals.c.member == member, rentals.c.state == "agreed")
     query = select(*SHOWN).where(here).order_by(rentals.c.created_ms, rentals.c.rental).with_for_update()
     return [rental_from(row) for row in await work.rows(query)]
+
+
+async def find_holders(work: Work, tenant: str, machines: Collection[str]) -> dict[str, str]:
+    """Which rentals hold these machines, by machine, as far as any does."""
+    found: dict[str, str] = {}
+    query = select(rentals.c.held_machine, rentals.c.rental).where(rentals.c.tenant == tenant)
+    for here in one_of(work, rentals.c.held_machine, sorted(machines)):
+        found |= {row.held_machine: row.rental for row in await work.rows(query.where(here))}
+    return found
 
 
 async def held_by(work: Work, tenant: str, machine: str) -> Rental | None:

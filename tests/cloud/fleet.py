@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from cloud.accounts.vault import Vault
 from cloud.audit import ledger_drift
 from cloud.catalog.goods import add_goods
 from cloud.database import Database, Work
@@ -43,6 +44,7 @@ TENANT = "t1"
 MEMBER = "anna"
 PRICE_FEN = 350
 CREDENTIALS = Credentials(bytes(range(32)))
+VAULT = Vault(bytes(range(32)))
 
 
 @dataclass

@@ -7,6 +7,7 @@ from pathlib import Path
 from cloud.accounts import store as accounts
 from cloud.accounts.model import ROLES, Role, User, mint_token, token_hash
 from cloud.accounts.passwords import Passwords, pepper_of
+from cloud.accounts.vault import Vault
 from cloud.database import Database, Work
 from cloud.facades.vending.wire import COOKIE
 from cloud.load.formats import read_book
@@ -22,6 +23,7 @@ from tests.contracts.machines import Machines
 from tests.contracts.world import BRAND, NAMES, PLATFORM, RIVAL, Settled, open_world
 
 CREDENTIALS = Credentials(SERVER_SECRET)
+VAULT = Vault(SERVER_SECRET)
 _MINUTE_MS = 60_000
 _HOUR_MS = 60 * _MINUTE_MS
 _DAY_MS = 24 * _HOUR_MS
@@ -55,7 +57,7 @@ async def settle(url: str, folder: Path) -> Settled:
 
 async def _settle(database: Database, clock: ManualClock, folder: Path) -> Settled:
     passwords = Passwords(pepper_of(SERVER_SECRET))
-    outcome = await load(database, CREDENTIALS, passwords, read_book(HERE / "world.yaml"))
+    outcome = await load(database, CREDENTIALS, passwords, VAULT, read_book(HERE / "world.yaml"))
     assert outcome.written, outcome.problems
     async with database.work() as work:
         callers = await _sign_everybody_in(work)

@@ -16,11 +16,12 @@ from cloud.accounts.units import change_unit, unit_seen
 from cloud.errors import FleetError
 from cloud.facades.dialect import Call, Lenient, Nothing, Operation
 from cloud.facades.iot.wire import OFFICES, PLATFORM, Listed, Single, Window, allow, iso
+from cloud.limits import LINK_CHARS_MAX, NAME_CHARS_MAX, PHONE
 from cloud.machines.offices import unit_leaves
 
 Id = Annotated[str, Field(max_length=48)]
-Name = Annotated[str, Field(min_length=1, max_length=100)]
-Line = Annotated[str, Field(max_length=200)]
+Name = Annotated[str, Field(min_length=1, max_length=NAME_CHARS_MAX)]
+Line = Annotated[str, Field(max_length=NAME_CHARS_MAX)]
 Mobile = Annotated[str, Field(pattern=r"^\+?[0-9]{6,20}$")]
 
 
@@ -96,7 +97,7 @@ class AgentAsk(Lenient):
     parent_id: Id = ""
     contact: Line = ""
     address: Line = ""
-    logo: Annotated[str, Field(max_length=500)] = ""
+    logo: Annotated[str, Field(max_length=LINK_CHARS_MAX)] = ""
 
 
 class AgentChange(Lenient):
@@ -104,9 +105,9 @@ class AgentChange(Lenient):
 
     name: Name | None = None
     contact: Line | None = None
-    mobile: Line | None = None
+    mobile: Annotated[str, Field(pattern=PHONE)] | None = None
     address: Line | None = None
-    logo: Annotated[str, Field(max_length=500)] | None = None
+    logo: Annotated[str, Field(max_length=LINK_CHARS_MAX)] | None = None
     state: Annotated[int, Field(ge=0, le=2)] | None = None
 
 

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from cloud.facades.dialect import Lenient
 from cloud.facades.fields import FROM_TEXT, ONE_OR_MANY
 from cloud.facades.iot.wire import Listed, Moment, Money, Single, Told, Window, iso, yuan
+from cloud.limits import NAME_CHARS_MAX
 from cloud.machines.model import MachineProfile
 from cloud.water.devices import DeviceSeen, Figures
 
@@ -29,7 +30,7 @@ def _mode(value: Any) -> Any:
 
 
 Mode = Annotated[str, BeforeValidator(_mode)]
-Line = Annotated[str, Field(max_length=200)]
+Line = Annotated[str, Field(max_length=NAME_CHARS_MAX)]
 Id = Annotated[str, Field(max_length=48)]
 
 
@@ -375,7 +376,7 @@ class DeviceChangeAsk(Lenient):
     """Keys that are not sent stay as they are."""
 
     device_id: Id = ""
-    name: Annotated[str, Field(max_length=120)] | None = None
+    name: Line | None = None
     remark: Line | None = None
     type: Mode | None = None
     brand: Line | None = None

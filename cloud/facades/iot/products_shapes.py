@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from cloud.facades.dialect import Lenient
 from cloud.facades.fields import FROM_TEXT, ONE_OR_MANY
 from cloud.facades.iot.wire import Listed, Money, Single, Told, Window, Yuan, iso, yuan
+from cloud.limits import EXTRA_CHARS_MAX, LINK_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX
 from cloud.products.model import (
     LEVELS,
     PERIODS_MAX,
@@ -39,16 +40,11 @@ _MODE_NUMBERS = {mode: number for number, mode in _MODES.items()}
 _TIMER_NUMBERS = {timer: number for number, timer in _TIMERS.items()}
 _MEASURE_NUMBERS = {measure: number for number, measure in _MEASURES.items()}
 
-# A page of text; links and names are far below.
-TEXT_CHARS_MAX = 4_000
-LINK_CHARS_MAX = 1_000
 LINKS_MAX = 50
-# What nobody here knows of a specification is kept, up to so many characters of JSON.
-EXTRA_CHARS_MAX = 8_000
 
 _Text = Annotated[str, Field(max_length=TEXT_CHARS_MAX)]
 _Link = Annotated[str, Field(max_length=LINK_CHARS_MAX)]
-_Name = Annotated[str, Field(max_length=200)]
+_Name = Annotated[str, Field(max_length=NAME_CHARS_MAX)]
 # Forms send digits.
 _DIGITS = BeforeValidator(lambda value: int(value) if isinstance(value, str) and value.isdecimal() else value)
 _Count = Annotated[int, Field(ge=-1_000_000_000, le=1_000_000_000)]
@@ -206,7 +202,7 @@ class ProductAsk(PropertiesAsk):
     vid: Annotated[str, Field(max_length=48)] = ""
     state: _Count | None = None
     type: Annotated[Literal[1, 2] | None, _DIGITS] = None
-    name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    name: Annotated[str, Field(min_length=1, max_length=NAME_CHARS_MAX)] | None = None
     desc: _Text | None = None
     tags: _Text | None = None
     sequence: _Count | None = None
@@ -242,7 +238,7 @@ class ProductAsk(PropertiesAsk):
 class NewProductAsk(ProductAsk):
     """`name` and `price` are needed; an empty `prod_id` lets the next number be given."""
 
-    name: Annotated[str, Field(min_length=1, max_length=200)]
+    name: Annotated[str, Field(min_length=1, max_length=NAME_CHARS_MAX)]
     price: Yuan
 
 

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field
 from cloud.facades.dialect import Lenient
 from cloud.facades.fields import ONE_OR_MANY
 from cloud.facades.iot.wire import Listed, Moment, Money, Single, Window, Yuan, iso, yuan
+from cloud.limits import LINK_CHARS_MAX, NAME_CHARS_MAX
 from cloud.promotions.advertise import AdvertisementChange
 from cloud.promotions.model import (
     GROUP_HOURS_DEFAULT,
@@ -28,8 +29,8 @@ from cloud.promotions.model import (
 from cloud.promotions.offer import NewPromotion
 
 Id = Annotated[str, Field(max_length=48)]
-Name = Annotated[str, Field(min_length=1, max_length=100)]
-Url = Annotated[str, Field(max_length=500)]
+Name = Annotated[str, Field(min_length=1, max_length=NAME_CHARS_MAX)]
+Url = Annotated[str, Field(max_length=LINK_CHARS_MAX)]
 _COUNT_MAX = 10_000_000
 
 

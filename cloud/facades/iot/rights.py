@@ -16,9 +16,10 @@ from cloud.accounts.people import tenant_named
 from cloud.accounts.staff import change_staff, hire, list_staff
 from cloud.facades.dialect import Call, Lenient, Nothing, Operation
 from cloud.facades.iot.wire import BRANDS, OFFICES, PLATFORM, Listed, Single, Told, Window, allow, iso
+from cloud.limits import NAME_CHARS_MAX
 
 Id = Annotated[str, Field(max_length=48)]
-Name = Annotated[str, Field(min_length=1, max_length=100)]
+Name = Annotated[str, Field(min_length=1, max_length=NAME_CHARS_MAX)]
 Mobile = Annotated[str, Field(pattern=r"^\+?[0-9]{6,20}$")]
 
 

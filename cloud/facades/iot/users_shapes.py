@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from cloud.accounts.model import PASSWORD_CHARS_MAX, Subject
 from cloud.facades.dialect import Lenient
 from cloud.facades.iot.wire import Figure, Listed, Single, Told, Window, iso
+from cloud.limits import FIGURE_MAX, LINK_CHARS_MAX, NAME_CHARS_MAX, OPENID_CHARS_MAX
 from cloud.members.browse import MemberSeen
 from cloud.members.model import MemberState, WeChat
 
@@ -23,15 +24,15 @@ def state_named(value: object) -> object:
 
 
 State = Annotated[MemberState, BeforeValidator(state_named)]
-Line = Annotated[str, Field(max_length=200)]
-Url = Annotated[str, Field(max_length=500)]
+Line = Annotated[str, Field(max_length=NAME_CHARS_MAX)]
+Url = Annotated[str, Field(max_length=LINK_CHARS_MAX)]
 Id = Annotated[str, Field(max_length=48)]
 Code = Annotated[str, Field(max_length=12)]
 Mobile = Annotated[str, Field(min_length=6, max_length=24, pattern=r"^\+?[0-9]+$")]
 MaybeMobile = Annotated[str, Field(max_length=24, pattern=r"^(\+?[0-9]{6,})?$")]
 Password = Annotated[SecretStr, Field(max_length=PASSWORD_CHARS_MAX)]
 NewPassword = Annotated[SecretStr, Field(min_length=1, max_length=PASSWORD_CHARS_MAX)]
-Count = Annotated[int, Field(ge=0, le=2**31)]
+Count = Annotated[int, Field(ge=0, le=FIGURE_MAX)]
 
 
 def _address(value: str) -> str:
@@ -40,7 +41,7 @@ def _address(value: str) -> str:
     return value
 
 
-Email = Annotated[str, Field(max_length=200), AfterValidator(_address)]
+Email = Annotated[str, Field(max_length=NAME_CHARS_MAX), AfterValidator(_address)]
 
 
 class UsersAsk(Window):
@@ -174,7 +175,7 @@ class RegisterAsk(Lenient):
     vid: Annotated[str, Field(min_length=1, max_length=48)]
     mobile: Mobile
     code: Annotated[str, Field(min_length=1, max_length=12)]
-    name: Annotated[str, Field(min_length=1, max_length=200)]
+    name: Annotated[str, Field(min_length=1, max_length=NAME_CHARS_MAX)]
     pwd: Password = SecretStr("")
     avatar: Url = ""
     email: Email = ""
@@ -241,8 +242,8 @@ class WeixinAsk(Lenient):
     avatar: Url = ""
     sex: Annotated[int, Field(ge=0, le=9)] = 0
     sbc_tms: Annotated[int, Field(ge=0, le=2**40)] = 0
-    OpenID: Annotated[str, Field(max_length=64)] = ""
-    UnionID: Annotated[str, Field(max_length=64)] = ""
+    OpenID: Annotated[str, Field(max_length=OPENID_CHARS_MAX)] = ""
+    UnionID: Annotated[str, Field(max_length=OPENID_CHARS_MAX)] = ""
 
 
 class BindAsk(Lenient):

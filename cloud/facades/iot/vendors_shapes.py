@@ -16,8 +16,9 @@ from cloud.accounts.signings import SigningChange
 from cloud.facades.dialect import Lenient
 from cloud.facades.iot.users_shapes import STATES, Count, Email, Id, Line, MaybeMobile, NewPassword, State, Url
 from cloud.facades.iot.wire import Figure, Listed, Moment, Money, Single, Told, Window, iso, yuan
+from cloud.limits import SECRET_CHARS_MAX
 
-Secret = Annotated[SecretStr, Field(max_length=512)]
+Secret = Annotated[SecretStr, Field(max_length=SECRET_CHARS_MAX)]
 # A contract over more than ten million yuan is a mistake in the decimal point.
 AMOUNT_MAX = 10_000_000
 Amount = Annotated[Decimal, Field(ge=0, le=AMOUNT_MAX, decimal_places=2, description="yuan")]

@@ -22,6 +22,7 @@ from starlette.responses import JSONResponse, Response
 from cloud.accounts.model import STAFF, Allowed, Level, Permission
 from cloud.errors import FleetError, Kind
 from cloud.facades.dialect import HttpKind, Lenient, Operation, Trouble
+from cloud.limits import FIGURE_MAX, FIGURE_MIN, MOMENT_END_MS
 from cloud.paging import OFFSET_MAX, Ask
 from shared.quantities import fen_from_yuan
 
@@ -63,7 +64,7 @@ LIMIT_MAX = 100
 
 
 # A number that rows are compared with: no key holds more, and a larger one is refused here and not by the database.
-Figure = Annotated[int, Field(ge=-(2**31), le=2**31 - 1)]
+Figure = Annotated[int, Field(ge=FIGURE_MIN, le=FIGURE_MAX)]
 
 
 class Window(Lenient):
@@ -227,7 +228,7 @@ def _ms(value: Any) -> int | None:
 
 
 # A moment asked, in ms since 1970; what bears no zone is UTC, as in the answers.
-Moment = Annotated[Annotated[int, Field(ge=0, lt=253_402_300_800_000)] | None, BeforeValidator(_ms)]
+Moment = Annotated[Annotated[int, Field(ge=0, lt=MOMENT_END_MS)] | None, BeforeValidator(_ms)]
 
 
 def moment_ms(field: str, sent: Any) -> int | None:

@@ -9,11 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cloud import paging
 from cloud.facades.dialect import Filter
+from cloud.limits import NAME_CHARS_MAX
 
 T = TypeVar("T")
 
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,47}$")]
-Name = Annotated[str, Field(min_length=1, max_length=100)]
+Name = Annotated[str, Field(min_length=1, max_length=NAME_CHARS_MAX)]
 Note = Annotated[str, Field(max_length=500)]
 # One million yuan: more than any single sale, refund or top-up; a slip of the keyboard ends here.
 FEN_ONCE_MAX = 100_000_000

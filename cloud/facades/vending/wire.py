@@ -21,6 +21,7 @@ from cloud.accounts.units import unit_seen
 from cloud.calendar import Calendar
 from cloud.errors import FleetError, Kind
 from cloud.facades.dialect import Call, HttpKind, Lenient, Operation, Trouble
+from cloud.limits import NAME_CHARS_MAX
 from cloud.machines.model import Machine
 from cloud.machines.register import machine_within
 from cloud.paging import PAGE_MAX, WHOLE_MAX, Ask, Page
@@ -50,7 +51,7 @@ CODES: dict[Kind | HttpKind, int] = {
 
 
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,47}$")]
-Name = Annotated[str, Field(max_length=100)]
+Name = Annotated[str, Field(max_length=NAME_CHARS_MAX)]
 Search = Annotated[str, Field(max_length=60)]
 # A day as YYYYMMDD; whether there is such a day is looked at later.
 Day = Annotated[int, Field(ge=0, le=99_999_999)]

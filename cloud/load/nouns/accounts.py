@@ -8,26 +8,22 @@ phone number; it is worth something only under the same server secret.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from msgspec import Meta
 
 from cloud.accounts.model import Role, check_password, mint_password
 from cloud.accounts.passwords import Passwords
-from cloud.accounts.store import holders_of_phones, logins_of_users, phones, sign_out, users
+from cloud.accounts.store import find_brand, holders_of_phones, logins_of_users, phones, sign_out, units, users
 from cloud.errors import FleetError
-from cloud.load.columns import Id, Name, Phone, Row, Text
-from cloud.load.noun import Draft, Run, TableNoun, remove_rows
+from cloud.load.columns import Dated, Id, Name, Phone, Text
+from cloud.load.noun import Draft, Run, TableNoun, remove_rows, values_of
+from cloud.load.secrets import SECRET, Hash, Md5
 from shared.ids import mint_user_id
 
-SECRET = {"writeOnly": True}
 
-Md5 = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{32}$(?!\n)")]
-Hash = Annotated[str, Meta(pattern=r"^\$argon2id\$[!-~]{20,400}$(?!\n)")]
-
-
-class AccountRow(Row, frozen=True, kw_only=True):
+class AccountRow(Dated, frozen=True, kw_only=True):
     """One person of the staff."""
 
     login: Annotated[Name, Meta(title="登录名", description="What the person signs in with; unique in the brand.")]
@@ -85,11 +81,15 @@ class _Accounts(TableNoun[AccountRow]):
 
     async def write(self, run: Run, brand: str, drafts: Sequence[Draft[AccountRow]]) -> None:
         await super().write(run, brand, drafts)
-        moved = [d for d in drafts if d.before is None or d.before.phone != d.after.phone]
-        left = [draft.before.phone for draft in moved if draft.before and draft.before.phone]
-        await remove_rows(run.work, phones, brand, "phone", left)
-        taken = [draft.after for draft in moved if draft.after.phone]
-        await run.work.insert(phones, [{"phone": row.phone, "tenant": brand, "user": row.user} for row in taken])
+        doors = await _doors(run, brand, drafts)
+        moved = [draft.after.user for draft in drafts if draft.before is not None and draft.after.user]
+        await remove_rows(run.work, phones, brand, "user", moved)
+        rows = [
+            {"phone": door, "tenant": brand, "user": draft.after.user}
+            for draft in drafts
+            for door in doors(draft.after)
+        ]
+        await run.work.insert(phones, rows)
         # Whoever may do something else now, or has another password, signs in again.
         changed = [str(draft.before.user) for draft in drafts if draft.before and _signs_out(draft.before, draft.after)]
         await sign_out(run.work, brand, changed)
@@ -110,12 +110,32 @@ async def _settle_ids(run: Run, brand: str, drafts: Sequence[Draft[AccountRow]])
 
 
 async def _check_phones(run: Run, brand: str, drafts: Sequence[Draft[AccountRow]]) -> None:
-    """A number finds one person, over all brands."""
-    taken = await holders_of_phones(run.work, {draft.after.phone for draft in drafts if draft.after.phone})
+    """A number finds one person, over all brands; so does the name of a brand's owner."""
+    doors = await _doors(run, brand, drafts)
+    taken = await holders_of_phones(run.work, {door for draft in drafts for door in doors(draft.after)})
     for draft in drafts:
         me = (brand, str(draft.after.user))
-        if draft.after.phone and taken.setdefault(draft.after.phone, me) != me:
-            draft.object("phone", "is the number of another account")
+        for door in doors(draft.after):
+            if taken.setdefault(door, me) != me:
+                column = "phone" if door == draft.after.phone else "login"
+                draft.object(column, "is what another account signs in by")
+
+
+async def _doors(run: Run, brand: str, drafts: Sequence[Draft[AccountRow]]) -> Callable[[AccountRow], list[str]]:
+    """By what an account signs in where no brand is named: its phone; the brand's owner also by its login.
+
+    Nobody of a brand or a unit that has ended.
+    """
+    known = await find_brand(run.work, brand)
+    wanted = {draft.after.unit for draft in drafts if draft.after.unit}
+    closed = await values_of(run.work, units, brand, "unit", wanted, "closed_ms")
+
+    def doors(row: AccountRow) -> list[str]:
+        if known.closed_ms is not None or closed.get(row.unit or "") is not None:
+            return []
+        return [door for door in (row.phone, row.login if row.user == known.owner else "") if door]
+
+    return doors
 
 
 async def _settle_password(passwords: Passwords, draft: Draft[AccountRow]) -> None:
@@ -163,6 +183,6 @@ ACCOUNTS = _Accounts(
     users,
     ("login",),
     references={"unit": "units"},
+    since="created_ms",
     beside={"password", "password_md5"},
-    born={"created_ms": lambda work: work.now_ms},
 )

@@ -10,13 +10,13 @@ from sqlalchemy import select
 
 from cloud.community.model import HouseNature, HouseStatus, HouseUse, Module, ResidentRole
 from cloud.community.store import communities, houses, residents
-from cloud.load.columns import PRINTABLE, Id, Name, Phone, Row, Text
+from cloud.load.columns import WRITABLE, Dated, Id, Name, Phone, Row, Text
 from cloud.load.noun import Draft, Run, TableNoun, chosen
 
-Number = Annotated[str, Meta(min_length=1, max_length=20, pattern=PRINTABLE)]
+Number = Annotated[str, Meta(min_length=1, max_length=20, pattern=WRITABLE)]
 
 
-class CommunityRow(Row, frozen=True, kw_only=True):
+class CommunityRow(Dated, frozen=True, kw_only=True):
     """An estate."""
 
     community: Annotated[Id, Meta(title="小区编号", description="Its id, kept as it is, e.g. 00001.")]
@@ -83,7 +83,7 @@ COMMUNITIES = TableNoun(
     CommunityRow,
     communities,
     ("community",),
-    born={"created_ms": lambda work: work.now_ms},
+    since="created_ms",
     touched=_NOW,
 )
 HOUSES = _Houses("houses", "房屋", HouseRow, houses, ("house",), references={"community": "communities"})

@@ -12,14 +12,11 @@ from sqlalchemy import select
 
 from cloud.catalog.goods import PRICE_MAX_FEN
 from cloud.catalog.store import goods, goods_categories
-from cloud.load.columns import Id, Name, Row, Text
+from cloud.load.columns import Dated, Id, Name, Text
 from cloud.load.noun import Draft, Key, Run, TableNoun, chosen, remove_rows
 
-# In a table's cell they stand apart by blanks or commas.
-FileName = Annotated[str, Meta(pattern=r"^[^\s,;，；、\x00-\x1f\x7f]{1,200}$(?!\n)")]
 
-
-class GoodsRow(Row, frozen=True, kw_only=True):
+class GoodsRow(Dated, frozen=True, kw_only=True):
     """One kind of goods."""
 
     goods: Annotated[Id, Meta(title="商品编号", description="The goods' id, kept as it is, e.g. VG9.")]
@@ -30,7 +27,7 @@ class GoodsRow(Row, frozen=True, kw_only=True):
     categories: Annotated[
         tuple[Id, ...], Meta(title="所属分类", description="The categories that they are in, of either level.")
     ] = ()
-    pictures: Annotated[tuple[FileName, ...], Meta(title="图片", description="File names of their pictures.")] = ()
+    pictures: Annotated[tuple[Name, ...], Meta(title="图片", description="File names of their pictures.")] = ()
     archived: Annotated[bool, Meta(title="停用", description="Whether no aisle may be filled with it any more.")] = (
         False
     )
@@ -67,7 +64,7 @@ GOODS = _Goods(
     goods,
     ("goods",),
     references={"categories": "categories"},
+    since="created_ms",
     beside={"categories"},
-    born={"created_ms": lambda work: work.now_ms},
     touched={"changed_ms": lambda work: work.now_ms},
 )

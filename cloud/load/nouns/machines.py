@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from cloud.accounts.store import units
-from cloud.load.columns import Fen, Id, Name, Phone, Row, Text
+from cloud.load.columns import FIRST, Fen, Id, Lasting, Moment, Name, Phone, Row, Text
 from cloud.load.noun import Draft, Key, Noun, Run, TableNoun, values_of
 from cloud.load.nouns.goods import GOODS
 from cloud.machines.planogram import current_configs, put_configs
@@ -25,6 +25,8 @@ from shared.water import PurifierConfig
 
 AisleId = Annotated[str, Meta(pattern=r"^AI[1-9][0-9]{0,14}$(?!\n)")]
 Tenths = Annotated[int, Meta(ge=-400, le=1200)]
+# As machines take it.
+Version = Annotated[int, Meta(ge=0, le=2**53)]
 
 
 class Configurations:
@@ -33,6 +35,8 @@ class Configurations:
     def __init__(self) -> None:
         self._before: dict[tuple[str, str], MachineConfig] = {}
         self._now: dict[tuple[str, str], MachineConfig] = {}
+        # New machines that have had configurations elsewhere: theirs are counted on from there.
+        self._counted: set[tuple[str, str]] = set()
         # The ids that new aisles came with, by brand and (machine, aisle).
         self.aisle_ids: defaultdict[str, dict[tuple[str, str], str]] = defaultdict(dict)
 
@@ -57,20 +61,27 @@ class Configurations:
         """Change what was read."""
         self._now[brand, machine] = change(self._now[brand, machine])
 
+    def count_from(self, brand: str, machine: str, version: int) -> None:
+        """What a new machine gets in this run is its configuration `version`, whatever it says."""
+        before = msgspec.structs.replace(self._before[brand, machine], version=version - 1)
+        self._before[brand, machine] = self._now[brand, machine] = before
+        self._counted.add((brand, machine))
+
     async def write(self, run: Run) -> None:
         """Decide the next version of all that changed, and send them."""
         changed: defaultdict[str, list[MachineConfig]] = defaultdict(list)
         for (brand, machine), config in sorted(self._now.items()):
             before = self._before[brand, machine]
-            if config != before:
+            if config != before or (brand, machine) in self._counted:
                 changed[brand].append(msgspec.structs.replace(config, version=before.version + 1))
         for brand, configs in changed.items():
             ids = self.aisle_ids[brand]
             await put_configs(run.work, run.credentials, brand, configs, run.actor, aisle_ids=ids)
         self._before = dict(self._now)
+        self._counted.clear()
 
 
-class MachineRow(Row, frozen=True, kw_only=True):
+class MachineRow(Lasting, frozen=True, kw_only=True):
     """One machine: a vending machine or a purifier."""
 
     machine: Annotated[Id, Meta(title="设备编号", description="The machine's id, kept as it is, e.g. VI107.")]
@@ -91,6 +102,22 @@ class MachineRow(Row, frozen=True, kw_only=True):
         PurifierConfig | None,
         Meta(title="净水配置", description="Outlets, plan, filters and limits of a purifier; JSON in a table's cell."),
     ] = None
+    claimed: Annotated[
+        Moment | None,
+        Meta(title="激活时间", description="When its secret was handed out last.", extra_json_schema=FIRST),
+    ] = None
+    revoked: Annotated[
+        Moment | None,
+        Meta(title="吊销时间", description="When that secret was made worthless.", extra_json_schema=FIRST),
+    ] = None
+    credential_version: Annotated[
+        Version,
+        Meta(title="凭证版本", description="How many secrets were handed out for it.", extra_json_schema=FIRST),
+    ] = 0
+    config_version: Annotated[
+        Version,
+        Meta(title="配置版本", description="How many configurations were decided for it.", extra_json_schema=FIRST),
+    ] = 0
 
 
 _NONE = MachineConfig(machine="none", version=0, aisles=())
@@ -103,7 +130,9 @@ class _Machines(TableNoun[MachineRow]):
         configs = await Configurations.of(run).read(run, brand, None if keys is None else [key[0] for key in keys])
         return [
             msgspec.structs.replace(
-                row, **{name: getattr(configs.get(row.machine, _NONE), name) for name in _CONFIGURED}
+                row,
+                config_version=configs.get(row.machine, _NONE).version,
+                **{name: getattr(configs.get(row.machine, _NONE), name) for name in _CONFIGURED},
             )
             for row in found
         ]
@@ -116,7 +145,8 @@ class _Machines(TableNoun[MachineRow]):
             for problem in config_problems(_configured(draft.after, _NONE)):
                 column, _, reason = problem.partition(": ")
                 draft.object(column.partition(".")[0], reason)
-
+            if draft.after.claimed is not None and not draft.after.credential_version:
+                draft.object("credential_version", "is missing: a machine is claimed with its first secret")
         shops = [draft.after.shop for draft in drafts if draft.after.shop]
         kinds = await values_of(run.work, units, brand, "unit", shops, "kind")
         for draft in drafts:
@@ -131,6 +161,8 @@ class _Machines(TableNoun[MachineRow]):
         configs = Configurations.of(run)
         for draft in drafts:
             row = draft.after
+            if draft.before is None and row.config_version:
+                configs.count_from(brand, row.machine, row.config_version)
             configs.revise(brand, row.machine, partial(_configured, row))
 
 
@@ -145,13 +177,9 @@ MACHINES = _Machines(
     machines,
     ("machine",),
     references={"shop": "units"},
-    beside=set(_CONFIGURED),
-    born={
-        "credential_version": lambda work: 0,
-        "registered_ms": lambda work: work.now_ms,
-        "claimed_ms": lambda work: None,
-        "revoked_ms": lambda work: None,
-    },
+    since="registered_ms",
+    until="retired_ms",
+    beside={"config_version", *_CONFIGURED},
 )
 
 
@@ -183,6 +211,10 @@ _AISLES_MAX = 400
 
 
 class _Aisles(Noun[AisleRow]):
+    def order_of(self, row: AisleRow) -> tuple[str, ...]:
+        """A machine's aisles stand as its configuration has them."""
+        return (row.machine,)
+
     async def present(self, run: Run, brand: str, keys: Sequence[Key] | None) -> Iterable[AisleRow]:
         wanted = None if keys is None else {machine for machine, _ in keys}
         configs = await Configurations.of(run).read(run, brand, wanted)
@@ -237,10 +269,10 @@ def _laid_out(changed: dict[str, AisleConfig], config: MachineConfig) -> Machine
 async def _fill_from_goods(run: Run, brand: str, drafts: Sequence[Draft[AisleRow]]) -> None:
     named = sorted({(draft.after.goods,) for draft in drafts})
     goods = {row.goods: row for row in await GOODS.present(run, brand, named)}
+    archived = 0
     for draft in drafts:
         lies = goods[draft.after.goods]
-        if lies.archived and (draft.before is None or draft.before.goods != lies.goods):
-            draft.object("goods", "are archived: nothing may be filled with them any more")
+        archived += lies.archived and (draft.before is None or draft.before.goods != lies.goods)
         filled: dict[str, Any] = {}
         if draft.after.price_fen is None:
             filled["price_fen"] = lies.price_fen
@@ -248,6 +280,8 @@ async def _fill_from_goods(run: Run, brand: str, drafts: Sequence[Draft[AisleRow
             filled["name"] = lies.name
         if filled:
             draft.becomes(**filled)
+    if archived:
+        run.notes.append(f"{archived} aisles of {brand} are filled with archived goods, as the book says")
 
 
 async def _check_ids(run: Run, brand: str, drafts: Sequence[Draft[AisleRow]]) -> None:

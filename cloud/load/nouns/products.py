@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from cloud.load.columns import Fen, Id, Name, Row, Small, Text
-from cloud.load.noun import Draft, Run, TableNoun
+from cloud.load.columns import Fen, Figure, Id, Lasting, Link, Name, Text
+from cloud.load.noun import Counted, Draft, Run, TableNoun
 from cloud.products.model import (
     NO_RENT,
     NO_TERMS,
@@ -25,7 +26,7 @@ from cloud.products.shelf import refit_machines
 from cloud.products.store import products
 
 
-class ProductRow(Row, frozen=True, kw_only=True):
+class ProductRow(Lasting, frozen=True, kw_only=True):
     """One product. What is nested is JSON in a table's cell, with the fields that the schema names."""
 
     product: Annotated[Id, Meta(title="产品编号", description="The product's id, kept as it is.")]
@@ -38,17 +39,17 @@ class ProductRow(Row, frozen=True, kw_only=True):
     install_fen: Annotated[Fen, Meta(title="安装费（分）", description="What installing costs, in fen.")] = 0
     with_maintenance: Annotated[bool, Meta(title="含维护", description="Whether it is maintained.")] = False
     maintenance_fen: Annotated[Fen, Meta(title="维护费（分）", description="What maintaining costs, in fen.")] = 0
-    shelf_state: Annotated[Small, Meta(title="上架状态", description="The brand's own number for it.")] = 0
-    sequence: Annotated[Small, Meta(title="排序", description="Its place in the list.")] = 0
+    shelf_state: Annotated[Figure, Meta(title="上架状态", description="The brand's own number for it.")] = 0
+    sequence: Annotated[Figure, Meta(title="排序", description="Its place in the list.")] = 0
     bonus: Annotated[bool, Meta(title="赠品", description="Whether it is given as a bonus.")] = False
     description: Annotated[Text, Meta(title="描述", description="One sentence about it.")] = ""
     tags: Annotated[Text, Meta(title="标签", description="Words to find it by.")] = ""
-    preview: Annotated[Text, Meta(title="预览图", description="Address of its small picture.")] = ""
+    preview: Annotated[Link, Meta(title="预览图", description="Address of its small picture.")] = ""
     introduction: Annotated[
-        tuple[Name, ...], Meta(title="介绍图", description="Addresses of its pictures, with spaces between them.")
+        tuple[Link, ...], Meta(title="介绍图", description="Addresses of its pictures, with spaces between them.")
     ] = ()
     detail: Annotated[Text, Meta(title="详情", description="More about it.")] = ""
-    notify_url: Annotated[Text, Meta(title="通知地址", description="Who is told of its orders.")] = ""
+    notify_url: Annotated[Link, Meta(title="通知地址", description="Who is told of its orders.")] = ""
     rent: Annotated[Rent, Meta(title="租赁", description="The deposit and the periods that can be bought.")] = NO_RENT
     commission: Annotated[Terms, Meta(title="佣金", description="What recommending it earns.")] = NO_TERMS
     specification: Annotated[
@@ -75,6 +76,7 @@ class _Products(TableNoun[ProductRow]):
 
 def _product(row: ProductRow) -> Product:
     fields: dict[str, Any] = {field.name: getattr(row, field.name) for field in msgspec.structs.fields(ProductRow)}
+    del fields["since"], fields["until"]
     return Product(tenant=fields.pop("brand"), created_ms=0, changed_ms=0, **fields)
 
 
@@ -84,6 +86,9 @@ PRODUCTS = _Products(
     ProductRow,
     products,
     ("product",),
-    born={"created_ms": lambda work: work.now_ms, "deleted_ms": lambda work: None},
+    since="created_ms",
+    until="deleted_ms",
     touched={"changed_ms": lambda work: work.now_ms},
+    # As `brand_number` mints them.
+    counted=Counted("product", re.compile(r"[A-Z]{4}([0-9A-F]{16})"), 16),
 )

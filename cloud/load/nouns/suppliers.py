@@ -9,13 +9,13 @@ from typing import Annotated
 from msgspec import Meta
 
 from cloud.catalog.goods import PRICE_MAX_FEN
-from cloud.load.columns import Id, Name, Phone, Row, Text
+from cloud.load.columns import Dated, Id, Name, Phone, Row, Text
 from cloud.load.noun import Draft, Run, TableNoun
-from cloud.load.nouns.accounts import SECRET, Hash
+from cloud.load.secrets import SECRET, Hash
 from cloud.supply.store import supplied_goods, suppliers
 
 
-class SupplierRow(Row, frozen=True, kw_only=True):
+class SupplierRow(Dated, frozen=True, kw_only=True):
     """A firm that brings goods."""
 
     supplier: Annotated[Id, Meta(title="供应商编号", description="The supplier's id, kept as it is.")]
@@ -60,7 +60,7 @@ SUPPLIERS = _Suppliers(
     suppliers,
     ("supplier",),
     beside={"password"},
-    born={"created_ms": lambda work: work.now_ms},
+    since="created_ms",
     touched={"changed_ms": lambda work: work.now_ms},
 )
 SUPPLIED_GOODS = TableNoun(

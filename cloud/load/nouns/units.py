@@ -9,14 +9,14 @@ from msgspec import Meta
 
 from cloud.accounts.model import PARENTS, UnitKind
 from cloud.accounts.store import units
-from cloud.load.columns import Id, Name, Phone, Row, Text
+from cloud.load.columns import Id, Lasting, Link, Name, Phone, Text
 from cloud.load.noun import Draft, Run, TableNoun, values_of
 
 # From the top down: a unit's parent is of an earlier kind.
 _KINDS: tuple[UnitKind, ...] = ("agent", "dealer", "shop")
 
 
-class UnitRow(Row, frozen=True, kw_only=True):
+class UnitRow(Lasting, frozen=True, kw_only=True):
     """An agent, a dealer or a shop."""
 
     unit: Annotated[Id, Meta(title="机构编号", description="The unit's id, kept as it is, e.g. SH888.")]
@@ -28,7 +28,7 @@ class UnitRow(Row, frozen=True, kw_only=True):
     address: Annotated[Text, Meta(title="地址", description="Where it is.")] = ""
     contact: Annotated[Text, Meta(title="联系人", description="Whom to ask for.")] = ""
     phone: Annotated[Phone, Meta(title="电话", description="Its phone.")] = ""
-    logo: Annotated[Text, Meta(title="标志", description="Address of its picture.")] = ""
+    logo: Annotated[Link, Meta(title="标志", description="Address of its picture.")] = ""
     disabled: Annotated[bool, Meta(title="停用", description="Whether its people are refused.")] = False
 
 
@@ -54,10 +54,19 @@ class _Units(TableNoun[UnitRow]):
         rows = []
         for row in new:
             paths[row.unit] = f"{paths[row.parent] if row.parent else '/'}{row.unit}/"
-            rows.append(self.stored(brand, row) | now | {"path": paths[row.unit], "created_ms": run.work.now_ms})
+            rows.append(self.stored(brand, self.began(run.work, row)) | now | {"path": paths[row.unit]})
         await run.work.insert(units, rows)
         changed = [self.stored(brand, draft.after) | now for draft in drafts if draft.before is not None]
         await run.work.change(units, ("tenant", *self.key), changed)
 
 
-UNITS = _Units("units", "机构", UnitRow, units, ("unit",), references={"parent": "units"})
+UNITS = _Units(
+    "units",
+    "机构",
+    UnitRow,
+    units,
+    ("unit",),
+    references={"parent": "units"},
+    since="created_ms",
+    until="closed_ms",
+)

@@ -10,14 +10,14 @@ from cloud.load.formats import read_book
 from cloud.load.load import load
 from firmware_sim.demo.book import old_programs, write_book
 from firmware_sim.demo.cast import WHOLE_CAST
-from tests.cloud.fleet import CREDENTIALS
+from tests.cloud.fleet import CREDENTIALS, VAULT
 
 
 async def test_the_demos_book_loads_once(database: Database, tmp_path: Path) -> None:
     write_book(tmp_path / "book.json", WHOLE_CAST, old_programs())
     passwords = Passwords(b"pepper")
-    first = await load(database, CREDENTIALS, passwords, read_book(tmp_path / "book.json"))
+    first = await load(database, CREDENTIALS, passwords, VAULT, read_book(tmp_path / "book.json"))
     assert first.problems == []
     assert first.counts["machines"].created == len(WHOLE_CAST.everybody)
-    again = await load(database, CREDENTIALS, passwords, read_book(tmp_path / "book.json"))
+    again = await load(database, CREDENTIALS, passwords, VAULT, read_book(tmp_path / "book.json"))
     assert (again.differences, again.problems) == ([], [])

@@ -1,0 +1,125 @@
+"""Rentals: what members have bought for the machines at their homes.
+
+The deposit is not booked: the payment that brought it is where the rental came from, and there it is given back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, get_args
+
+from msgspec import Meta
+
+from cloud import outcalls
+from cloud.load.columns import Fen, Id, Lasting, Moment, Text
+from cloud.load.noun import Counted, Draft, Run, TableNoun, values_of
+from cloud.products.store import products
+from cloud.rentals.model import HELD, RentalState
+from cloud.rentals.plan import PLAN
+from cloud.rentals.store import find_holders, rentals
+
+# As much as ever runs through one machine: a thousand cubic metres, a hundred years.
+VOLUME_MAX_ML = 10**9
+DAYS_MAX = 36_500
+# These have a machine, and run since some moment.
+_BEGUN: frozenset[RentalState] = frozenset({"running", "overdue", "dismantling"})
+
+
+class RentalRow(Lasting, frozen=True, kw_only=True):
+    """One rented machine."""
+
+    rental: Annotated[Id, Meta(title="租赁编号", description="The rental's id, kept as it is.")]
+    product: Annotated[Id, Meta(title="产品编号", description="What is rented.")]
+    member: Annotated[Id, Meta(title="会员编号", description="Who rents it.")]
+    name: Annotated[
+        Text, Meta(title="名称", description="What is written on the order; a new one's is the product's.")
+    ] = ""
+    unit: Annotated[Id | None, Meta(title="所属机构", description="The dealer through whom it was rented.")] = None
+    machine: Annotated[
+        Id | None, Meta(title="设备编号", description="The machine at the member's home; empty: none is there yet.")
+    ] = None
+    state: Annotated[
+        RentalState, Meta(title="状态", description=f"One of {', '.join(get_args(RentalState))}; agreed: not begun.")
+    ] = "agreed"
+    bought_days: Annotated[
+        Annotated[int, Meta(ge=0, le=DAYS_MAX)], Meta(title="已购天数", description="Days paid for in all.")
+    ] = 0
+    prepaid_ml: Annotated[
+        Annotated[int, Meta(ge=0, le=VOLUME_MAX_ML)],
+        Meta(title="已购水量（毫升）", description="Water paid for in all; above 0 it ends with the water."),
+    ] = 0
+    minimum_ml_per_day: Annotated[
+        Annotated[int, Meta(ge=0, le=VOLUME_MAX_ML)],
+        Meta(title="每日最低水量（毫升）", description="What a day uses up in any case."),
+    ] = 0
+    deposit_fen: Annotated[Fen, Meta(title="押金（分）", description="The deposit, held where it was paid.")] = 0
+    withheld_fen: Annotated[Fen, Meta(title="扣留押金（分）", description="What of it was withheld at the end.")] = 0
+    purchase: Annotated[Text, Meta(title="订单编号", description="The order with which it began, elsewhere.")] = ""
+    began: Annotated[Moment | None, Meta(title="开始时间", description="Since when it runs.")] = None
+    ends: Annotated[Moment | None, Meta(title="到期时间", description="Until when it is paid for.")] = None
+    quit: Annotated[Moment | None, Meta(title="退租时间", description="When somebody quit it.")] = None
+    quit_by: Annotated[Text, Meta(title="退租人", description="Who quit it.")] = ""
+
+
+class _Rentals(TableNoun[RentalRow]):
+    async def settle(self, run: Run, brand: str, drafts: Sequence[Draft[RentalRow]]) -> None:
+        names = await values_of(run.work, products, brand, "product", {d.after.product for d in drafts}, "name")
+        held = await find_holders(run.work, brand, {d.after.machine for d in drafts if d.after.machine})
+        left = {
+            d.after.machine for d in drafts if held.get(d.after.machine or "") == d.after.rental and not _holds(d.after)
+        }
+        held = {machine: rental for machine, rental in held.items() if machine not in left}
+        for draft in drafts:
+            row = draft.after
+            if draft.before is None and "name" not in draft.given:
+                draft.becomes(name=names[row.product])
+            if problem := _problem(row):
+                draft.object(*problem)
+            elif _holds(row) and held.setdefault(str(row.machine), row.rental) != row.rental:
+                draft.object("machine", f"is held by the rental {held[str(row.machine)]!r}")
+
+    async def write(self, run: Run, brand: str, drafts: Sequence[Draft[RentalRow]]) -> None:
+        # What holds a machine no more makes room first.
+        for holds in (False, True):
+            await super().write(run, brand, [draft for draft in drafts if _holds(draft.after) == holds])
+        told = [draft.after.rental for draft in drafts if _holds(draft.after)]
+        await outcalls.enqueue_all(run.work, brand, PLAN, told)
+
+    def stored(self, brand: str, row: RentalRow) -> dict[str, Any]:
+        """With the machine that it holds."""
+        return super().stored(brand, row) | {"held_machine": row.machine if _holds(row) else None}
+
+
+def _holds(row: RentalRow) -> bool:
+    return row.machine is not None and row.state in HELD
+
+
+def _problem(row: RentalRow) -> tuple[str, str] | None:
+    """The column at fault and what is wrong with it; None when the line is a rental."""
+    if (row.until is not None) != (row.state == "ended"):
+        return "until", "is said of a rental that has ended, and of no other"
+    if row.state in _BEGUN and row.machine is None:
+        return "machine", f"is missing: a rental that is {row.state} has one"
+    if row.state in _BEGUN and row.began is None:
+        return "began", f"is missing: a rental that is {row.state} has begun"
+    if row.state == "agreed" and (row.machine is not None or row.began is not None):
+        return "state", "a rental that is agreed has not begun, and has no machine"
+    if row.withheld_fen > row.deposit_fen:
+        return "withheld_fen", f"is more than the deposit of {row.deposit_fen} fen"
+    return None
+
+
+RENTALS = _Rentals(
+    "rentals",
+    "租赁",
+    RentalRow,
+    rentals,
+    ("rental",),
+    references={"product": "products", "member": "members", "unit": "units", "machine": "machines"},
+    since="created_ms",
+    until="ended_ms",
+    born={"payment": lambda work: None},
+    # They are counted with the orders, as `dated_number` mints them.
+    counted=Counted("purchase", re.compile(r"[0-9]{8}[A-Z]{4}([0-9]{12})")),
+)
