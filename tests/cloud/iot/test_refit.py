@@ -130,7 +130,7 @@ async def test_a_machine_that_is_wired_otherwise_keeps_its_relays(shop: Shop, ma
 
 async def test_a_load_file_that_changes_a_product_reaches_its_machines_too(shop: Shop, machines: list[str]) -> None:
     async def use(work: Work) -> None:
-        run = Run(work, shop.parts.credentials, shop.parts.passwords)
+        run = Run(work, shop.parts.credentials, shop.parts.passwords, shop.parts.vault)
         (row,) = [row for row in await PRODUCTS.present(run, BRAND, [("P1",)]) if row.product == "P1"]
         after = msgspec.structs.replace(
             row, specification=Specification(cartridges=(Cartridge(3, "T33", "both", 9, 9),))
