@@ -243,6 +243,15 @@ class Database:
                     raise
         raise AssertionError("unreachable: the last attempt returns or raises")
 
+    async def analyze(self) -> None:
+        """Let PostgreSQL look at its tables again, after so much was written that it would plan by what it knew before.
+
+        It looks by itself, but a minute later; until then it may compare thousands of keys with every row.
+        """
+        if not self.is_sqlite:
+            async with self.work() as work:
+                await work.execute(text("ANALYZE"))
+
     @property
     def is_sqlite(self) -> bool:
         return self.engine.dialect.name == "sqlite"

@@ -29,6 +29,9 @@ from cloud.load.noun import Draft, Key, Noun, Run
 from cloud.load.nouns import NOUNS
 from cloud.machines.credentials import Credentials
 
+# Below so many written lines the database plans well enough by what it knows.
+ANALYZE_FROM = 1_000
+
 # Lines between two words to whoever shows the progress.
 PROGRESS_EVERY = 2_000
 
@@ -106,6 +109,8 @@ async def load(
         raise FleetError(
             "conflict", f"somebody changed the same things meanwhile: load it again ({error.orig})"
         ) from error
+    if outcome.written and len(outcome.differences) >= ANALYZE_FROM:
+        await database.analyze()
     return outcome
 
 

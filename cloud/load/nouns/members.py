@@ -91,7 +91,8 @@ class _Members(TableNoun[MemberRow]):
         for column, account_of in _MONEY.items():
             await _settle_money(run, brand, drafts, column, account_of)
         await _check_phones(run, brand, drafts)
-        await asyncio.gather(*(settle_md5(run.passwords, draft) for draft in drafts if not draft.objections))
+        sent = [draft for draft in drafts if draft.after.password_md5 is not None and not draft.objections]
+        await asyncio.gather(*(settle_md5(run.passwords, draft) for draft in sent))
 
     async def write(self, run: Run, brand: str, drafts: Sequence[Draft[MemberRow]]) -> None:
         await super().write(run, brand, drafts)
