@@ -193,7 +193,14 @@ class Columns(Generic[R]):
                 msgspec.convert({name: value}, self._given, strict=False)
             except msgspec.ValidationError as error:
                 shown = None if self.by_name[name].is_secret else value
-                yield name, shown, "is missing" if value is None else _sentence(str(error), name)
+                yield name, shown, self._reason(name, value, str(error))
+
+    def _reason(self, name: str, value: Any, error: str) -> str:
+        if value is None:
+            return "is missing"
+        if self.by_name[name].is_moment and isinstance(value, str):
+            return "is no moment such as 2026-11-29 or 2026-11-29T10:44:50+08:00"
+        return _sentence(error, name)
 
 
 class Refused(Exception):

@@ -91,9 +91,9 @@ def _say(outcome: Outcome, say: Say, *, dry_run: bool) -> None:
             for column, (before, after) in one.changes.items():
                 say(f"~ {one.noun} {name}: {column}: {before!r} -> {after!r}")
     if outcome.counts:
-        say(f"{'':<14}{'created':>10}{'changed':>10}{'unchanged':>11}{'refused':>10}")
+        say(f"{'':<16}{'created':>10}{'changed':>10}{'unchanged':>11}{'refused':>10}")
     for noun, counts in outcome.counts.items():
-        say(f"{noun:<14}{counts.created:>10}{counts.changed:>10}{counts.unchanged:>11}{counts.refused:>10}")
+        say(f"{noun:<16}{counts.created:>10}{counts.changed:>10}{counts.unchanged:>11}{counts.refused:>10}")
     for note in outcome.notes:
         say(note)
 

@@ -27,6 +27,7 @@ from cloud.load.book import Book, Line, Problem, Sheet
 from cloud.load.columns import Lasting, Refused, Row
 from cloud.load.noun import Draft, Key, Noun, Run
 from cloud.load.nouns import NOUNS
+from cloud.load.nouns.brands import all_brands
 from cloud.machines.credentials import Credentials
 
 # Below so many written lines the database plans well enough by what it knows.
@@ -139,6 +140,9 @@ class _Loading:
             else:
                 names = ", ".join(one.name for one in NOUNS)
                 self._problem(sheet, None, None, sheet.name, f"is no sheet we know: expected one of {names}")
+        there = await all_brands(self._run.work)
+        if self._brand is None and "brands" not in sheets and len(there) == 1:
+            self._brand = there[0]
         for noun in NOUNS:
             if noun.name in sheets:
                 await self._noun(noun, sheets[noun.name])
@@ -189,7 +193,9 @@ class _Loading:
             return None
         if values.get("brand") is None:
             if self._brand is None:
-                self._problem(sheet, line, "brand", None, "is missing: the book does not have exactly one brand")
+                self._problem(
+                    sheet, line, "brand", None, "is missing: name it here, or with --brand for the whole book"
+                )
                 return None
             values["brand"] = self._brand
         missing = [name for name in noun.key if values.get(name) is None]
