@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
-from typing import Any, Generic, Literal, TypeVar, get_args, get_type_hints
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPBearer
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, SecretStr, model_validator
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -49,9 +51,44 @@ class Filter(BaseModel):
 
 class Lenient(BaseModel):
     """Base of what older clients ask: fields nobody knows are passed over, and a number may come as text or text as a
-    number, because the programs that send it were written in languages that do not tell the two apart."""
+    number, because the programs that send it were written in languages that do not tell the two apart.
+
+    A field that is null was not sent, and neither was an empty one that holds no text: such programs send all the
+    fields they know, and forms the boxes that nobody filled in. An empty text is one.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True, coerce_numbers_to_str=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_blanks(cls, sent: Any) -> Any:
+        if not isinstance(sent, dict):
+            return sent
+        texts = _texts(cls)
+        return {
+            name: value
+            for name, value in sent.items()
+            if name not in texts or not (value is None or (value == "" and not texts[name]))
+        }
+
+
+@cache
+def _texts(shape: type[BaseModel]) -> dict[str, bool]:
+    """Of every name under which a field may be sent, whether it holds text."""
+    found: dict[str, bool] = {}
+    for name, field in shape.model_fields.items():
+        alias = field.validation_alias
+        aliases = alias.choices if isinstance(alias, AliasChoices) else [alias or name]
+        found |= {str(one): _holds_text(field.annotation) for one in aliases}
+    return found
+
+
+def _holds_text(kind: Any) -> bool:
+    if get_origin(kind) in (Union, UnionType):
+        return any(_holds_text(part) for part in get_args(kind))
+    if get_origin(kind) is Annotated:
+        return _holds_text(get_args(kind)[0])
+    return kind in (str, SecretStr)
 
 
 class Nothing(Filter):

@@ -29,12 +29,14 @@ _NESTED_MAX = 4
 async def decoded(request: Request) -> dict[str, Any]:
     """The fields of a request's body; HTTPException 400 or 415 when it cannot be read as any of the three."""
     media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if media_type in _FORMS:
-        return await _form(request, media_type)
     body = await request.body()
+    # Clients that post JSON and forget to say so say by default that it is a form (curl -d, PHP's curl). No field of a
+    # form begins with a brace.
+    if media_type in _FORMS and not body.lstrip().startswith(b"{"):
+        return await _form(request, media_type)
     if not body.strip():
         return {}
-    if media_type not in ("application/json", "text/plain", ""):
+    if media_type not in ("application/json", "text/json", "text/plain", "", _FORMS[0]):
         raise HTTPException(415, f"Content-Type: {media_type[:60]!r} is neither JSON nor a form")
     try:
         fields = json.loads(body, parse_constant=_no_constant, parse_float=_finite)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -252,6 +252,35 @@ class IotSpeech:
         if operation.rows is not None:
             return {operation.rows: [operation.told], "total": "count"}
         return {**(operation.told or {}), **operation.adds}  # type: ignore[dict-item]
+
+
+class OldProgram:
+    """A speech as an old program speaks it: bodies are forms, every value is text, and more is sent than is asked."""
+
+    def __init__(self, speech: Speech) -> None:
+        self._speech = speech
+        self.name, self.prefix = speech.name, speech.prefix
+
+    def write(self, operation: Documented, case: Case) -> dict[str, Any]:
+        request = self._speech.write(operation, case)
+        if isinstance(request.get("json"), Mapping):
+            request["data"] = dict(_texts("", {**request.pop("json"), "client": {"version": 2}, "remember": True}))
+        return request
+
+    def read(self, operation: Documented | None, answer: httpx2.Response) -> Any:
+        return self._speech.read(operation, answer)
+
+    def shape(self, operation: Documented) -> Any:
+        return self._speech.shape(operation)
+
+
+def _texts(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """The fields of a form: a value inside of another is `name[inner]`."""
+    if isinstance(value, Mapping | list):
+        for inner, part in value.items() if isinstance(value, Mapping) else enumerate(value):
+            yield from _texts(f"{name}[{inner}]" if name else str(inner), part)
+    elif value is not None:
+        yield name, str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _json(answer: httpx2.Response) -> Any:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.contracts.contract import Case, contract, extra
 from tests.contracts.rules import RULES
+from tests.contracts.talk import OldProgram
 from tests.contracts.world import World
 
 # How many operations each documentation has; a pair is method, path, and the flag where there is one.
@@ -27,6 +28,16 @@ async def test_samples(dialect: str, operation: str, world: World) -> None:
         except AssertionError as error:
             wrong.append(f"{operation} ({case.name or 'as asked'}): {error}")
     assert not wrong, "\n\n".join(wrong)
+
+
+@pytest.mark.parametrize(("dialect", "operation"), OPERATIONS, ids=lambda one: str(one))
+async def test_an_old_program_is_answered_alike(dialect: str, operation: str, world: World) -> None:
+    """The first case that is answered, its bodies as forms with nothing but text, and with fields that nobody knows."""
+    (case, *_) = [case for case in (contract(dialect) | extra(dialect))[operation].cases if not case.refused]
+    await world.rewind()
+    talk = world.talk(dialect)
+    talk.speech = OldProgram(talk.speech)
+    await talk.play(case)
 
 
 @pytest.mark.parametrize("dialect", DOCUMENTED)

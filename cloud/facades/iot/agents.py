@@ -14,8 +14,8 @@ from cloud.accounts.agents import list_units, open_agent
 from cloud.accounts.model import PASSWORD_CHARS_MAX, Permission, Unit, UnitKind
 from cloud.accounts.units import change_unit, unit_seen
 from cloud.errors import FleetError
-from cloud.facades.dialect import Call, Lenient, Nothing, Operation
-from cloud.facades.iot.wire import OFFICES, PLATFORM, Listed, Single, Window, allow, iso
+from cloud.facades.dialect import Call, Nothing, Operation
+from cloud.facades.iot.wire import OFFICES, PLATFORM, Asked, Listed, Single, Window, allow, iso
 from cloud.limits import LINK_CHARS_MAX, NAME_CHARS_MAX, PHONE
 from cloud.machines.offices import unit_leaves
 
@@ -87,7 +87,7 @@ class AgentsAsk(Window):
     vid: Id | None = None
 
 
-class AgentAsk(Lenient):
+class AgentAsk(Asked):
     """`mobile` and `pwd` (plain or as MD5) are what its owner signs in by; `parent_id` "" is the caller himself."""
 
     type: UnitKind
@@ -100,7 +100,7 @@ class AgentAsk(Lenient):
     logo: Annotated[str, Field(max_length=LINK_CHARS_MAX)] = ""
 
 
-class AgentChange(Lenient):
+class AgentChange(Asked):
     """What is left out stays. `state` 0 shuts out its people and those below it, 2 lets them in again."""
 
     name: Name | None = None

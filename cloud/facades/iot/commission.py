@@ -13,12 +13,13 @@ from cloud.commission.browse import list_commissions, summary
 from cloud.commission.model import STATES, Commission, CommissionState
 from cloud.commission.withdraw import withdraw
 from cloud.errors import FleetError
-from cloud.facades.dialect import Call, Lenient, Nothing, Operation
+from cloud.facades.dialect import Call, Nothing, Operation
 from cloud.facades.iot.wire import (
     BRANDS,
     CUSTOMERS,
     OFFICES,
     PLATFORM,
+    Asked,
     Listed,
     Money,
     Single,
@@ -74,7 +75,7 @@ class SummaryTold(Single):
     pending: Money
 
 
-class WithdrawAsk(Lenient):
+class WithdrawAsk(Asked):
     """Nothing is needed: all that is available goes to the WeChat that the user has bound."""
 
     amount: Annotated[Yuan | None, Field(description="Less than all that is available.")] = None

@@ -72,11 +72,7 @@ async def change_device_info(call: Call[DeviceChangeAsk, Nothing]) -> DeviceTold
     """
     same_id("device_id", call.body.device_id, call.path["did"])
     seen = await _seen(call)
-    if call.subject.level == "customer":
-        _check_owner(call, seen)
-        if others := sorted(call.body.model_fields_set - _HIS):
-            raise FleetError("forbidden", "a user gives his device a name and a remark, no more", field=others[0])
-    body = call.body
+    body = _his(call, seen) if call.subject.level == "customer" else call.body
     change = _described(body, body.basic or BasicChange(), seen)
     await change_device(call.work, seen.machine.tenant, seen.machine.machine, change)
     if change.product and change.product != seen.profile.product:
@@ -124,7 +120,7 @@ async def bind_device(call: Call[BindAsk, Nothing]) -> DeviceTold:
 
     Its owner who names somebody else shares it with him. A device of somebody else: 403.
     """
-    named = call.body.user_id or call.body.uid
+    named = call.body.user_id
     if call.subject.level == "customer":
         return await _bind_own(call, named)
     seen = await _seen(call)
@@ -169,7 +165,7 @@ async def share_device(call: Call[BindAsk, Nothing]) -> DeviceTold:
 async def end_device_share(call: Call[Nothing, ShareQuery]) -> None:
     """End one share (`user_id`), or all of a device's; a guest ends his own."""
     seen = await _seen(call)
-    guest: str | None = call.query.user_id or call.query.uid or None
+    guest: str | None = call.query.user_id or None
     if call.subject.level == "customer" and seen.owner != call.subject.user:
         if guest not in (None, call.subject.user):
             raise FleetError("forbidden", "a guest ends his own share, no other", field="user_id")
@@ -179,6 +175,16 @@ async def end_device_share(call: Call[Nothing, ShareQuery]) -> None:
 
 async def _seen(call: Call[Any, Any]) -> DeviceSeen:
     return await device_seen(call.work, call.subject.reach, call.path["did"])
+
+
+def _his(call: Call[DeviceChangeAsk, Nothing], seen: DeviceSeen) -> DeviceChangeAsk:
+    """What an owner may change; he may send back the rest of the device as he read it."""
+    _check_owner(call, seen)
+    present = DeviceChangeAsk.model_validate(DeviceTold.of(seen).model_dump())
+    for name in sorted(call.body.model_fields_set - _HIS):
+        if getattr(call.body, name) not in (None, "", getattr(present, name)):
+            raise FleetError("forbidden", "a user gives his device a name and a remark, no more", field=name)
+    return DeviceChangeAsk(name=call.body.name, remark=call.body.remark)
 
 
 def _check_owner(call: Call[Any, Any], seen: DeviceSeen) -> None:
@@ -256,8 +262,8 @@ async def _bind(call: Call[Any, Any], tenant: str, member: str) -> None:
 
 
 async def _guest(call: Call[BindAsk, Nothing]) -> str:
-    if named := call.body.user_id or call.body.uid:
-        return named
+    if call.body.user_id:
+        return call.body.user_id
     if not call.body.mobile:
         raise FleetError("invalid", "say with whom: user_id or mobile", field="user_id")
     return await homes.member_by_phone(call.work, call.tenant, call.body.mobile)

@@ -8,9 +8,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
-from cloud.facades.dialect import Lenient
 from cloud.facades.fields import FROM_TEXT, ONE_OR_MANY
-from cloud.facades.iot.wire import Listed, Moment, Money, Single, Told, Window, iso, yuan
+from cloud.facades.iot.wire import Asked, Listed, Moment, Money, Single, Told, Window, iso, yuan
 from cloud.limits import NAME_CHARS_MAX
 from cloud.machines.model import MachineProfile
 from cloud.water.devices import DeviceSeen, Figures
@@ -24,6 +23,8 @@ INSTALLATION_CHARS_MAX = 4_000
 
 def _mode(value: Any) -> Any:
     text = str(value).strip()
+    if text == "":
+        return ""
     if text.isdecimal() and int(text) in MODES:
         return MODES[int(text)]
     raise ValueError(f"{text[:20]!r} is not one of {', '.join(map(str, MODES))}")
@@ -64,9 +65,7 @@ class DevicesAsk(Window):
 
     device_id: Id | None = None
     vendor_id: Id | None = None
-    vid: Id | None = None
     user_id: Id | None = None
-    uid: Id | None = None
     type: Mode | None = None
     name: Line | None = None
     brand: Line | None = None
@@ -311,7 +310,7 @@ class StatTold(Single):
 # --- asked ---
 
 
-class RegisterAsk(Lenient):
+class RegisterAsk(Asked):
     device_ids: Annotated[list[Annotated[str, Field(max_length=48)]], ONE_OR_MANY]
     vendor_id: Annotated[str, Field(min_length=1, max_length=48)]
     type: Mode = ""
@@ -341,7 +340,7 @@ class RegisterAsk(Lenient):
         )
 
 
-class ManufactureAsk(Lenient):
+class ManufactureAsk(Asked):
     product_id: Id | None = None
     qc_id: Id | None = None
     qc_tms: Moment = None
@@ -356,7 +355,7 @@ def _short(value: dict[str, Any]) -> dict[str, Any]:
 Notes = Annotated[dict[str, Any], FROM_TEXT, AfterValidator(_short)]
 
 
-class BasicChange(Lenient):
+class BasicChange(Asked):
     platform: Line | None = None
     project: Line | None = None
     net_entry: Line | None = None
@@ -366,13 +365,13 @@ class BasicChange(Lenient):
     lbs_coord: Line | None = None
 
 
-class ServiceChangeAsk(Lenient):
+class ServiceChangeAsk(Asked):
     state: Annotated[int, Field(ge=0, le=1)] | None = None
     expire: Moment = None
     type: Mode | None = None
 
 
-class DeviceChangeAsk(Lenient):
+class DeviceChangeAsk(Asked):
     """Keys that are not sent stay as they are."""
 
     device_id: Id = ""
@@ -393,12 +392,10 @@ class DeviceChangeAsk(Lenient):
     lbs_coord: Line | None = None
 
 
-class BindAsk(Lenient):
+class BindAsk(Asked):
     user_id: Id = ""
-    uid: Id = ""
     mobile: Annotated[str, Field(max_length=24)] = ""
 
 
-class ShareQuery(Lenient):
+class ShareQuery(Asked):
     user_id: Id = ""
-    uid: Id = ""

@@ -8,9 +8,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from cloud.facades.dialect import Lenient
 from cloud.facades.fields import FROM_TEXT, ONE_OR_MANY
-from cloud.facades.iot.wire import Listed, Moment, Money, Single, Told, Window, Yuan, iso, yuan
+from cloud.facades.iot.wire import Asked, Listed, Moment, Money, Single, Told, Window, Yuan, iso, yuan
 from cloud.paging import Ask
 from cloud.providers.payment import Channel
 from cloud.purchases.model import (
@@ -45,7 +44,7 @@ _Line = Annotated[str, Field(max_length=200)]
 _Number = Annotated[str, Field(max_length=64)]
 
 
-class LineAsk(Lenient):
+class LineAsk(Asked):
     product_id: Annotated[str, Field(min_length=1, max_length=48)]
     quantity: Annotated[int, Field(ge=1, le=QUANTITY_MAX)]
     period: Annotated[
@@ -54,7 +53,7 @@ class LineAsk(Lenient):
     ] = None
 
 
-class ReceiverAsk(Lenient):
+class ReceiverAsk(Asked):
     """Either spelling of the address."""
 
     name: _Line = ""
@@ -77,7 +76,7 @@ class ReceiverAsk(Lenient):
         )
 
 
-class OrderAsk(Lenient):
+class OrderAsk(Asked):
     content: Annotated[tuple[LineAsk, ...], ONE_OR_MANY, Field(min_length=1, max_length=LINES_MAX)]
     receiver: Annotated[ReceiverAsk, FROM_TEXT]
     memo: Annotated[str, Field(max_length=1_000)] = ""
@@ -90,7 +89,7 @@ class OrderAsk(Lenient):
         ]
 
 
-class DeliveryAsk(Lenient):
+class DeliveryAsk(Asked):
     """What is left out stays as it is."""
 
     company: _Line | None = None
@@ -109,7 +108,7 @@ class DeliveryAsk(Lenient):
         return replace(before, **{name: value for name, value in sent.items() if value is not None})
 
 
-class RefundAsk(Lenient):
+class RefundAsk(Asked):
     amount: Annotated[
         Yuan | None, Field(description="How much goes back beside the deposit; without it all that was paid.")
     ] = None

@@ -10,7 +10,7 @@ from cloud.accounts.people import tenant_exists
 from cloud.accounts.sign_in import recognise
 from cloud.database import Work
 from cloud.errors import FleetError
-from cloud.facades.dialect import Call, Lenient, Nothing, Operation
+from cloud.facades.dialect import Call, Nothing, Operation
 from cloud.facades.iot.products_shapes import (
     NewProductAsk,
     ProductAdded,
@@ -23,7 +23,7 @@ from cloud.facades.iot.products_shapes import (
     product_told,
     properties_told,
 )
-from cloud.facades.iot.wire import BRANDS, CUSTOMERS, OFFICES, allow, same_id
+from cloud.facades.iot.wire import BRANDS, CUSTOMERS, OFFICES, Asked, allow, same_id
 from cloud.products import shelf
 from cloud.products.browse import list_products as products_seen
 from cloud.products.browse import product_seen
@@ -32,7 +32,7 @@ _READ = allow(OFFICES | CUSTOMERS, Permission.CATALOG_READ)
 _WRITE = allow(BRANDS, Permission.CATALOG_WRITE)
 
 
-class OfBrand(Lenient):
+class OfBrand(Asked):
     """`vid`: of this brand, where several have a product of this number."""
 
     vid: str = ""
@@ -55,7 +55,7 @@ async def add_product(call: Call[NewProductAsk, Nothing]) -> ProductAdded:
     """
     body = call.body
     tenant = await _brand(call, body.vid)
-    added = await shelf.add_product(call.work, tenant, body.number or None, body.fields())
+    added = await shelf.add_product(call.work, tenant, body.prod_id or None, body.fields())
     return ProductAdded(prod_id=added.product)
 
 
@@ -67,7 +67,7 @@ async def read_product(call: Call[Nothing, OfBrand]) -> ProductTold:
 
 async def change_product(call: Call[ProductAsk, Nothing]) -> None:
     """Change a product (AC-04): only the keys that are sent. Orders and contracts keep what was agreed."""
-    same_id("prod_id", call.body.number, call.path["pid"])
+    same_id("prod_id", call.body.prod_id, call.path["pid"])
     product = await product_seen(call.work, _of_brand(call.subject.reach, call.body.vid), call.path["pid"])
     await shelf.change_product(call.work, product.tenant, product.product, call.body.fields())
 

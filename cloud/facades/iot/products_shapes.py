@@ -9,9 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from cloud.facades.dialect import Lenient
 from cloud.facades.fields import FROM_TEXT, ONE_OR_MANY
-from cloud.facades.iot.wire import Listed, Money, Single, Told, Window, Yuan, iso, yuan
+from cloud.facades.iot.wire import Asked, Listed, Money, Single, Told, Window, Yuan, iso, yuan
 from cloud.limits import EXTRA_CHARS_MAX, LINK_CHARS_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX
 from cloud.products.model import (
     LEVELS,
@@ -81,19 +80,19 @@ _Flow = _scaled(1_000, 1_000_000)
 _Litres = _scaled(ML_PER_LITRE, 1_000)
 
 
-class ResourceAsk(Lenient):
+class ResourceAsk(Asked):
     prev_res: _Link = ""
     intro_res: Annotated[tuple[_Link, ...], ONE_OR_MANY, Field(max_length=LINKS_MAX)] = ()
     detail_res: _Link = ""
 
 
-class PeriodAsk(Lenient):
+class PeriodAsk(Asked):
     name: _Name = ""
     key: Annotated[str, Field(min_length=2, max_length=20)]
     value: Yuan
 
 
-class RentAsk(Lenient):
+class RentAsk(Asked):
     deposit: Yuan = 0
     config: Annotated[tuple[PeriodAsk, ...], ONE_OR_MANY, Field(max_length=PERIODS_MAX)] = ()
     minimum: Annotated[_Litres, Field(description="Litres a day that a metered rental uses up in any case.")] = 0  # type: ignore[valid-type]
@@ -104,7 +103,7 @@ class RentAsk(Lenient):
         return Rent(self.deposit, periods, self.minimum)
 
 
-class CommissionAsk(Lenient):
+class CommissionAsk(Asked):
     enabled: bool = False
     mode: Annotated[CommissionMode, Field(description="ratio: percent of the price; fixed: yuan for each piece.")] = (
         "ratio"
@@ -116,7 +115,7 @@ class CommissionAsk(Lenient):
         return Terms(self.enabled, self.mode, self.config)
 
 
-class FilterAsk(Lenient):
+class FilterAsk(Asked):
     order: Annotated[int, Field(ge=1, le=20)]
     name: _Name = ""
     timer_mode: Annotated[Literal[0, 1, 2], _DIGITS] = 0
@@ -124,18 +123,18 @@ class FilterAsk(Lenient):
     worklife: _Hours = 0
 
 
-class OutletAsk(Lenient):
+class OutletAsk(Asked):
     name: _Name = ""
     key: Warmth
     value: _Flow = 0  # type: ignore[valid-type]
 
 
-class FlowmeterAsk(Lenient):
+class FlowmeterAsk(Asked):
     measure_mode: Annotated[Literal[0, 1, 2], _DIGITS] = 0
     config: Annotated[tuple[OutletAsk, ...], ONE_OR_MANY, Field(max_length=4)] = ()
 
 
-class SpecificationAsk(Lenient):
+class SpecificationAsk(Asked):
     model_config = ConfigDict(extra="allow")
 
     mode: Annotated[Literal[0, 1, 2, 4, 8], _DIGITS] = 0
@@ -162,7 +161,7 @@ class SpecificationAsk(Lenient):
         )
 
 
-class PropertiesAsk(Lenient):
+class PropertiesAsk(Asked):
     """What is left out stays as it is."""
 
     rent: Annotated[RentAsk | None, FROM_TEXT] = None
@@ -198,7 +197,6 @@ class ProductAsk(PropertiesAsk):
     """What is left out stays as it is. `prod_id` may be repeated from the path."""
 
     prod_id: Annotated[str, Field(max_length=48)] = ""
-    product_id: Annotated[str, Field(max_length=48)] = ""
     vid: Annotated[str, Field(max_length=48)] = ""
     state: _Count | None = None
     type: Annotated[Literal[1, 2] | None, _DIGITS] = None
@@ -216,11 +214,6 @@ class ProductAsk(PropertiesAsk):
     orig_price: Yuan | None = None
     resource: Annotated[ResourceAsk | None, FROM_TEXT] = None
     notify_url: _Link | None = None
-
-    @property
-    def number(self) -> str:
-        """The product's id, under either name; "" when none is sent."""
-        return self.prod_id or self.product_id
 
     def fields(self) -> dict[str, Any]:
         """The fields of a product that were sent."""

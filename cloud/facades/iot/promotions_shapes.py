@@ -8,9 +8,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator, Field
 
-from cloud.facades.dialect import Lenient
 from cloud.facades.fields import ONE_OR_MANY
-from cloud.facades.iot.wire import Listed, Moment, Money, Single, Window, Yuan, iso, yuan
+from cloud.facades.iot.wire import Asked, Listed, Moment, Money, Single, Window, Yuan, iso, yuan
 from cloud.limits import LINK_CHARS_MAX, NAME_CHARS_MAX
 from cloud.promotions.advertise import AdvertisementChange
 from cloud.promotions.model import (
@@ -50,13 +49,13 @@ Percent = Annotated[int, BeforeValidator(_hundredths, json_schema_input_type=flo
 Count = Annotated[int, Field(ge=0, le=_COUNT_MAX)]
 
 
-class OfBrand(Lenient):
+class OfBrand(Asked):
     """`vid` names the brand for callers of the platform."""
 
     vid: Id = ""
 
 
-class PromotionAsk(Lenient):
+class PromotionAsk(Asked):
     """`off_percent` or `off` (yuan); `full` is the amount in yuan from which it holds. Limits of 0 do not limit."""
 
     vid: Id = ""
@@ -91,7 +90,7 @@ class PromotionAsk(Lenient):
         )
 
 
-class PromotionChange(Lenient):
+class PromotionChange(Asked):
     vid: Id = ""
     name: Name | None = None
     end_tms: Moment = None
@@ -162,7 +161,7 @@ class PromotionsAsk(Window):
     running: bool | None = None
 
 
-class GiveAsk(Lenient):
+class GiveAsk(Asked):
     user_id: Annotated[str, Field(min_length=1, max_length=48)]
     vid: Id = ""
 
@@ -264,7 +263,7 @@ class GroupsAsk(Window):
     leader: Id | None = None
 
 
-class AdvertisementAsk(Lenient):
+class AdvertisementAsk(Asked):
     """`placement` is a word of the brand's clients (home, screen ...); without `device_id` it is for all machines."""
 
     vid: Id = ""

@@ -14,9 +14,22 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field
 
 from cloud.accounts.model import Permission
-from cloud.facades.dialect import Call, Lenient, Nothing, Operation
+from cloud.facades.dialect import Call, Nothing, Operation
 from cloud.facades.iot.orders_shapes import OrderAdded
-from cloud.facades.iot.wire import BRANDS, CUSTOMERS, OFFICES, Listed, Money, Single, Window, Yuan, allow, iso, yuan
+from cloud.facades.iot.wire import (
+    BRANDS,
+    CUSTOMERS,
+    OFFICES,
+    Asked,
+    Listed,
+    Money,
+    Single,
+    Window,
+    Yuan,
+    allow,
+    iso,
+    yuan,
+)
 from cloud.paging import Ask
 from cloud.purchases.place import place_renewal
 from cloud.rentals.begin import begin_rental
@@ -61,15 +74,15 @@ class RentalWindow(Window):
         return replace(asked, sort=sort)
 
 
-class RenewAsk(Lenient):
+class RenewAsk(Asked):
     key: Annotated[str, Field(min_length=2, max_length=20, description="The period: 30d, as its product offers it.")]
 
 
-class BeginAsk(Lenient):
+class BeginAsk(Asked):
     device_id: Annotated[str, Field(min_length=1, max_length=48)]
 
 
-class EndAsk(Lenient):
+class EndAsk(Asked):
     withheld: Annotated[Yuan, Field(description="What of the deposit is kept, for damage.")] = 0
 
 

@@ -14,8 +14,8 @@ from cloud.accounts.model import LEVELS, PASSWORD_CHARS_MAX, POLICY, ROLES, Perm
 from cloud.accounts.options import choose, options_of
 from cloud.accounts.people import tenant_named
 from cloud.accounts.staff import change_staff, hire, list_staff
-from cloud.facades.dialect import Call, Lenient, Nothing, Operation
-from cloud.facades.iot.wire import BRANDS, OFFICES, PLATFORM, Listed, Single, Told, Window, allow, iso
+from cloud.facades.dialect import Call, Nothing, Operation
+from cloud.facades.iot.wire import BRANDS, OFFICES, PLATFORM, Asked, Listed, Single, Told, Window, allow, iso
 from cloud.limits import NAME_CHARS_MAX
 
 Id = Annotated[str, Field(max_length=48)]
@@ -87,7 +87,7 @@ class StaffAsk(Window):
     vid: Id | None = None
 
 
-class HireAsk(Lenient):
+class HireAsk(Asked):
     """`mobile` and `pwd` (plain or as MD5) are what he signs in by; `agent_id` "" is where the caller works himself."""
 
     name: Name
@@ -97,7 +97,7 @@ class HireAsk(Lenient):
     agent_id: Id = ""
 
 
-class StaffChange(Lenient):
+class StaffChange(Asked):
     """What is left out stays. `state` 0 shuts him out, 2 lets him in again."""
 
     name: Name | None = None
@@ -105,14 +105,14 @@ class StaffChange(Lenient):
     state: Annotated[int, Field(ge=0, le=2)] | None = None
 
 
-class SettingsAsk(Lenient):
+class SettingsAsk(Asked):
     """Any options by name; null takes one back to its default. `vid` names the brand for callers of the platform."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
     vid: Id = ""
 
 
-class OfBrand(Lenient):
+class OfBrand(Asked):
     """`vid` names the brand for callers of the platform."""
 
     vid: Id = ""

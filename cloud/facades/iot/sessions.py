@@ -8,12 +8,12 @@ from pydantic import Field, SecretStr
 
 from cloud.accounts.model import PASSWORD_CHARS_MAX, Level
 from cloud.accounts.sign_in import sign_in_by_phone, sign_out
-from cloud.facades.dialect import Call, Lenient, Nothing, Operation
-from cloud.facades.iot.wire import Single, iso
+from cloud.facades.dialect import Call, Nothing, Operation
+from cloud.facades.iot.wire import Asked, Single, iso
 from cloud.members.sign_in import sign_in_member
 
 
-class SessionAsk(Lenient):
+class SessionAsk(Asked):
     account: Annotated[str, Field(min_length=1, max_length=32)]
     pwd: Annotated[SecretStr, Field(min_length=1, max_length=PASSWORD_CHARS_MAX)]
     kind: Literal["staff", "user"] = "user"

@@ -16,8 +16,21 @@ from cloud.accounts.model import Permission, Reach
 from cloud.accounts.people import tenant_named
 from cloud.database import Work
 from cloud.errors import FleetError
-from cloud.facades.dialect import Call, Lenient, Nothing, Operation
-from cloud.facades.iot.wire import BRANDS, CUSTOMERS, OFFICES, Figure, Listed, Moment, Single, Told, Window, allow, iso
+from cloud.facades.dialect import Call, Nothing, Operation
+from cloud.facades.iot.wire import (
+    BRANDS,
+    CUSTOMERS,
+    OFFICES,
+    Asked,
+    Figure,
+    Listed,
+    Moment,
+    Single,
+    Told,
+    Window,
+    allow,
+    iso,
+)
 from cloud.members.wallet import member_of
 from cloud.tickets import browse, handle
 from cloud.tickets.create import NewTicket, create
@@ -215,7 +228,7 @@ class TicketsAsk(Window):
     vid: Id | None = None
 
 
-class CreateAsk(Lenient):
+class CreateAsk(Asked):
     """`user_id` is for staff; a user asks in his own name. `vid` is for the platform, where no device says it."""
 
     type: Kind
@@ -228,12 +241,12 @@ class CreateAsk(Lenient):
     appoint_tms: Moment = None
 
 
-class ApprovalAsk(Lenient):
+class ApprovalAsk(Asked):
     check_result: bool
     detail: Detail = ""
 
 
-class DispatchAsk(Lenient):
+class DispatchAsk(Asked):
     """One of the brand's people by `uid`, or anybody by `name` and `mobile`."""
 
     uid: Id = ""
@@ -241,21 +254,21 @@ class DispatchAsk(Lenient):
     mobile: Annotated[str, Field(max_length=32)] = ""
 
 
-class NoteAsk(Lenient):
+class NoteAsk(Asked):
     """How it goes; `waiting` for somebody's answer."""
 
     detail: Annotated[str, Field(min_length=1, max_length=DETAIL_CHARS_MAX)]
     waiting: bool = False
 
 
-class FinishAsk(Lenient):
+class FinishAsk(Asked):
     """`done` false: it cannot be handled, and somebody else is to be sent."""
 
     remark: Detail = ""
     done: bool = True
 
 
-class RateAsk(Lenient):
+class RateAsk(Asked):
     rate_value: Annotated[int, Field(ge=RATING_MIN, le=RATING_MAX)]
     rate_detail: Detail = ""
 

@@ -25,6 +25,7 @@ from cloud.facades.iot.users_shapes import (
     UsersAsk,
     UsersTold,
     UserTold,
+    WhoAsk,
 )
 from cloud.facades.iot.wire import BRANDS, CUSTOMERS, OFFICES, PLATFORM, allow, same_id
 from cloud.leaving import member_leaves
@@ -86,9 +87,10 @@ async def register_user(call: Call[RegisterAsk, Nothing]) -> UidTold:
 async def change_user(call: Call[UserChange, Nothing]) -> UserTold:
     """Change what is sent. A user changes his name, picture and addresses; a new number of his goes with a code."""
     same_id("uid", call.body.uid, call.path["uid"])
-    member = (await _seen(call, call.work)).member
+    seen = await _seen(call, call.work)
+    member = seen.member
     if call.subject.level == "customer":
-        _check_own(call.body, member)
+        _check_own(call, seen)
     elif call.body.vid not in (None, "", member.tenant):
         raise FleetError("invalid", "a user does not move to another brand: his wallet is with this one", field="vid")
     change = ProfileChange(
@@ -219,11 +221,12 @@ async def unbind_weixin(call: Call[Nothing, Nothing]) -> None:
     await unbind_wechat(call.work, member.tenant, member.member)
 
 
-async def delete_user(call: Call[Nothing, Nothing]) -> None:
+async def delete_user(call: Call[WhoAsk, Nothing]) -> None:
     """Take a user out for good: what is personal is forgotten, what was booked stays, his number is never used again.
 
     400 while money of his is held or something of his is underway.
     """
+    same_id("uid", call.body.uid, call.path["uid"])
     member = (await _seen(call, call.work)).member
     await member_leaves(call.work, member.tenant, member.member)
 
@@ -280,10 +283,13 @@ async def _wechat(call: Call[BindAsk, Nothing], brand: Brand) -> WeChat:
     )
 
 
-def _check_own(body: UserChange, member: Member) -> None:
-    present = {"remark": "", "rid": member.referrer, "vid": member.tenant, "dealers_id": member.unit}
+def _check_own(call: Call[UserChange, Nothing], seen: MemberSeen) -> None:
+    """FleetError for what a user does not change of himself; he may send back what he read."""
+    body, member = call.body, seen.member
+    told = UserTold.of(seen, call.subject).model_dump()
+    present = UserChange.model_validate({**told, "vid": member.tenant, "dealers_id": member.unit})
     for name in _NOT_HIS:
-        if getattr(body, name) not in (None, "", present.get(name)):
+        if getattr(body, name) not in (None, "", getattr(present, name)):
             raise FleetError("forbidden", "a user does not change this of himself", field=name)
     if body.mobile not in (None, "", member.phone):
         raise FleetError("invalid", "a new number needs a code: PUT /users/<UID>/mob", field="mobile")

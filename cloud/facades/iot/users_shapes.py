@@ -8,8 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from cloud.accounts.model import PASSWORD_CHARS_MAX, Subject
-from cloud.facades.dialect import Lenient
-from cloud.facades.iot.wire import Figure, Listed, Single, Told, Window, iso
+from cloud.facades.iot.wire import Asked, Figure, Listed, Single, Told, Window, iso
 from cloud.limits import FIGURE_MAX, LINK_CHARS_MAX, NAME_CHARS_MAX, OPENID_CHARS_MAX
 from cloud.members.browse import MemberSeen
 from cloud.members.model import MemberState, WeChat
@@ -166,12 +165,12 @@ class UidTold(Single):
     uid: str
 
 
-class CodeAsk(Lenient):
+class CodeAsk(Asked):
     vid: Annotated[str, Field(min_length=1, max_length=48)]
     mobile: Mobile
 
 
-class RegisterAsk(Lenient):
+class RegisterAsk(Asked):
     vid: Annotated[str, Field(min_length=1, max_length=48)]
     mobile: Mobile
     code: Annotated[str, Field(min_length=1, max_length=12)]
@@ -184,7 +183,7 @@ class RegisterAsk(Lenient):
     rid: Id = ""
 
 
-class UserChange(Lenient):
+class UserChange(Asked):
     """Keys that are not sent stay as they are."""
 
     uid: Id = ""
@@ -204,32 +203,38 @@ class UserChange(Lenient):
     bonus: Count | None = None
 
 
-class PasswordChange(Lenient):
+class PasswordChange(Asked):
     uid: Id = ""
     old_pwd: Password = SecretStr("")
     new_pwd: NewPassword
 
 
-class MobileAsk(Lenient):
+class WhoAsk(Asked):
+    """Clients repeat in a body what the path says."""
+
+    uid: Id = ""
+
+
+class MobileAsk(Asked):
     """In the query, or for clients that send a body with a GET, there."""
 
     uid: Id = ""
     mobile: MaybeMobile = ""
 
 
-class MobileChange(Lenient):
+class MobileChange(Asked):
     uid: Id = ""
     mobile: Mobile
     code: Annotated[str, Field(min_length=1, max_length=12)]
 
 
-class RecoveryCodeAsk(Lenient):
+class RecoveryCodeAsk(Asked):
     uid: Id = ""
     vid: Id = ""
     mobile: Mobile
 
 
-class RecoveryAsk(Lenient):
+class RecoveryAsk(Asked):
     uid: Id = ""
     vid: Id = ""
     mobile: MaybeMobile = ""
@@ -237,7 +242,7 @@ class RecoveryAsk(Lenient):
     code: Annotated[str, Field(min_length=1, max_length=12)]
 
 
-class WeixinAsk(Lenient):
+class WeixinAsk(Asked):
     nick: Line = ""
     avatar: Url = ""
     sex: Annotated[int, Field(ge=0, le=9)] = 0
@@ -246,7 +251,7 @@ class WeixinAsk(Lenient):
     UnionID: Annotated[str, Field(max_length=OPENID_CHARS_MAX)] = ""
 
 
-class BindAsk(Lenient):
+class BindAsk(Asked):
     vid: Annotated[str, Field(min_length=1, max_length=48)]
     mobile: Mobile
     code: Annotated[str, Field(min_length=1, max_length=12)]

@@ -31,7 +31,7 @@ from cloud.facades.iot.vendors_shapes import (
     PasswordAsk,
     SigningAsk,
     SigningIdTold,
-    SigningQuery,
+    SigningMeant,
     SigningsAsk,
     SigningsTold,
     SigningTold,
@@ -134,9 +134,12 @@ async def change_signing(call: Call[SigningAsk, Nothing]) -> SigningIdTold:
     return SigningIdTold(id=changed.signing)
 
 
-async def delete_signing(call: Call[Nothing, SigningQuery]) -> None:
+async def delete_signing(call: Call[SigningMeant, SigningMeant]) -> None:
     """Strike the record `id` out; the audit log keeps that it was there."""
-    await remove_signing(call.work, call.path["vid"], call.query.id)
+    meant = call.query.id or call.body.id
+    if not meant:
+        raise FleetError("invalid", "say which record: id", field="id")
+    await remove_signing(call.work, call.path["vid"], meant)
 
 
 async def delete_vendor(call: Call[Nothing, Nothing]) -> None:

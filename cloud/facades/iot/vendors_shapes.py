@@ -13,9 +13,8 @@ from cloud.accounts.brand_profile import BrandChange
 from cloud.accounts.browse import BrandSeen
 from cloud.accounts.model import Signing
 from cloud.accounts.signings import SigningChange
-from cloud.facades.dialect import Lenient
 from cloud.facades.iot.users_shapes import STATES, Count, Email, Id, Line, MaybeMobile, NewPassword, State, Url
-from cloud.facades.iot.wire import Figure, Listed, Moment, Money, Single, Told, Window, iso, yuan
+from cloud.facades.iot.wire import Asked, Figure, Listed, Moment, Money, Single, Told, Window, iso, yuan
 from cloud.limits import SECRET_CHARS_MAX
 
 Secret = Annotated[SecretStr, Field(max_length=SECRET_CHARS_MAX)]
@@ -130,7 +129,7 @@ class VidTold(Single):
     vid: str
 
 
-class _Described(Lenient):
+class _Described(Asked):
     """What of a brand is described in the same words at its opening and later."""
 
     abbv: Line | None = None
@@ -167,7 +166,7 @@ class _Described(Lenient):
         )
 
 
-class AccountsAsk(Lenient):
+class AccountsAsk(Asked):
     """A brand's WeChat accounts. Keys that are not sent stay as they are, and an empty secret leaves the stored one."""
 
     mp_gid: Line | None = None
@@ -196,12 +195,12 @@ class VendorChange(_Described):
     name: Line = ""
 
 
-class PasswordAsk(Lenient):
+class PasswordAsk(Asked):
     vid: Id = ""
     pwd: NewPassword
 
 
-class MobileAsk(Lenient):
+class MobileAsk(Asked):
     vid: Id = ""
     mobile: Annotated[str, Field(min_length=6, max_length=24, pattern=r"^\+?[0-9]+$")]
 
@@ -210,7 +209,7 @@ class AccountsChange(AccountsAsk):
     vid: Id = ""
 
 
-class OptionsAsk(Lenient):
+class OptionsAsk(Asked):
     """Any JSON object: its keys are set, and those that are null taken away."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -271,7 +270,7 @@ class SigningIdTold(Single):
     id: str
 
 
-class SigningAsk(Lenient):
+class SigningAsk(Asked):
     id: Id = ""
     vid: Id = ""
     title: Line | None = None
@@ -295,5 +294,7 @@ class SigningAsk(Lenient):
         )
 
 
-class SigningQuery(Lenient):
-    id: Annotated[str, Field(min_length=1, max_length=48)]
+class SigningMeant(Asked):
+    """In the query, or for clients that send a body with a DELETE, there."""
+
+    id: Id = ""

@@ -67,7 +67,39 @@ LIMIT_MAX = 100
 Figure = Annotated[int, Field(ge=FIGURE_MIN, le=FIGURE_MAX)]
 
 
-class Window(Lenient):
+# What the documentation calls now by one name, now by the other. Answers have the name of their place; asked, either.
+_SYNONYMS = (
+    ("uid", "user_id"),
+    ("vid", "vendor_id"),
+    ("rid", "referrer_id"),
+    ("prod_id", "product_id"),
+    ("device_id", "device_ids"),
+)
+_EITHER_NAME = (*_SYNONYMS, *((theirs, ours) for ours, theirs in _SYNONYMS))
+
+
+class Asked(Lenient):
+    """Base of what is asked."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_either_name(cls, sent: Any) -> Any:
+        if not isinstance(sent, dict):
+            return sent
+        known = cls.model_fields
+        taken = {
+            name: sent[other]
+            for name, other in _EITHER_NAME
+            if name in known and other not in known and not sent.get(name) and other in sent
+        }
+        return {**sent, **taken}
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+class Window(Asked):
     """Base of the queries of lists: which rows, in which order, and equal to what.
 
     `columns` names the keys of a row by which a list can be sorted, and what the domain calls them. A field of a
@@ -77,10 +109,10 @@ class Window(Lenient):
 
     columns: ClassVar[Mapping[str, str]] = {}
 
-    limit: Annotated[int, Field(ge=1, le=LIMIT_MAX)] = LIMIT
+    limit: Annotated[int, Field(ge=1, description=f"{LIMIT_MAX} at most: more is cut to it")] = LIMIT
     offset: Annotated[int, Field(ge=0, le=OFFSET_MAX)] = 0
     sort: Annotated[str, Field(max_length=64, description="a key of the row")] = ""
-    order: Literal["asc", "desc"] = "asc"
+    order: Annotated[Literal["asc", "desc"], BeforeValidator(_lower)] = "asc"
 
     @model_validator(mode="before")
     @classmethod
@@ -96,7 +128,7 @@ class Window(Lenient):
         filters = self.columns.keys() & type(self).model_fields.keys()
         given = {key: getattr(self, key) for key in filters}
         equals = {self.columns[key]: value for key, value in given.items() if value is not None}
-        return Ask(page_size=self.limit, offset=self.offset, sort=sort, equals=equals)
+        return Ask(page_size=min(self.limit, LIMIT_MAX), offset=self.offset, sort=sort, equals=equals)
 
 
 class Told(BaseModel):

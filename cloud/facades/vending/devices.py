@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from cloud import standing
 from cloud.accounts.model import STAFF, Allowed, Permission
@@ -20,6 +21,10 @@ Status = Literal[1, 3, 4]
 _STATUS: dict[standing.Standing, Status] = {"normal": 1, "short": 3, "out": 4}
 _SORTS = {1: None, 2: "-short", 3: "-out"}
 WantedStatus = Annotated[int, Field(ge=1, le=4)]
+# Some programs write a list into a form with commas.
+_LISTED = BeforeValidator(
+    lambda value: re.split(" *, *", value) if isinstance(value, str) and "[" not in value else value
+)
 
 
 def status_of(one: standing.MachineStanding) -> Status:
@@ -30,7 +35,7 @@ def status_of(one: standing.MachineStanding) -> Status:
 class VendorsAsk(PageAsked):
     vendor_name: Search | None = None
     sort: Annotated[int, Field(ge=1, le=3)] = 1
-    vendor_status_list: Annotated[list[WantedStatus] | None, Field(max_length=20), ONE_OR_MANY] = None
+    vendor_status_list: Annotated[list[WantedStatus] | None, Field(max_length=20), ONE_OR_MANY, _LISTED] = None
     shop_id: Id | None = None
 
 

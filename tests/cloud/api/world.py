@@ -66,6 +66,10 @@ class Business:
     member: str
     tokens: dict[Role, str] = field(repr=False)
     temporary: str = field(repr=False)
+    # Of an owner below the brand: a shop's, who signs in to dialects only.
+    shopkeeper: str = field(repr=False)
+    # Of the brand's owner, but given in another dialect.
+    elsewhere: str = field(repr=False)
     viewer: str
     purifier: str
     order: str
@@ -99,10 +103,14 @@ async def open_business(database: Database, tenant: str) -> Business:
         await store.add_tenant(work, Tenant(tenant, tenant.title(), work.now_ms))
         tokens = {role: await sign_up(work, tenant, role, role) for role in ROLES}
         temporary = await sign_up(work, tenant, "newcomer", "owner", temporary=True)
+        elsewhere = mint_token(tenant)
+        expires_ms = work.now_ms + HOUR_MS
+        await store.add_token(work, tenant, token_hash(elsewhere), f"u-{tenant}-owner", expires_ms, audience="iot")
     async with database.work(tenant=tenant) as work:
         order, ticket = await _fill(work, tenant)
         pour = await _pour(work, tenant)
         payment, paid, refund, payout = await _pay(work, tenant)
+        shopkeeper = await sign_up(work, tenant, "shopkeeper", "owner", unit=f"shop-{tenant}")
     return Business(
         tenant=tenant,
         machine=f"m-{tenant}",
@@ -113,6 +121,8 @@ async def open_business(database: Database, tenant: str) -> Business:
         member=f"ann-{tenant}",
         tokens=tokens,
         temporary=temporary,
+        shopkeeper=shopkeeper,
+        elsewhere=elsewhere,
         viewer=f"u-{tenant}-viewer",
         purifier=f"tap-{tenant}",
         order=order.order,
@@ -126,9 +136,11 @@ async def open_business(database: Database, tenant: str) -> Business:
     )
 
 
-async def sign_up(work: Work, tenant: str, login: str, role: Role, *, temporary: bool = False) -> str:
+async def sign_up(
+    work: Work, tenant: str, login: str, role: Role, *, temporary: bool = False, unit: str | None = None
+) -> str:
     """A user who is signed in; nobody knows the password. Answers the token."""
-    user = User(tenant, f"u-{tenant}-{login}", login, login.title(), role, False, temporary, work.now_ms)
+    user = User(tenant, f"u-{tenant}-{login}", login, login.title(), role, False, temporary, work.now_ms, unit=unit)
     assert await store.add_user(work, user, "no hash of any password")
     token = mint_token(tenant)
     await store.add_token(work, tenant, token_hash(token), user.user, work.now_ms + HOUR_MS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx2
@@ -29,6 +30,13 @@ async def test_a_body_may_come_as_json_or_as_a_form(
     client: httpx2.AsyncClient, brand: str, request_: dict[str, Any]
 ) -> None:
     answer = await client.post("/vending/login_save.php", **request_)
+    assert answer.json()["ret"] == 0, answer.text
+
+
+@pytest.mark.parametrize("media_type", ["application/x-www-form-urlencoded", "text/plain", "text/json", ""])
+async def test_json_is_read_whatever_it_is_called(client: httpx2.AsyncClient, brand: str, media_type: str) -> None:
+    body = json.dumps({**LOGIN, "login_mp": 1})
+    answer = await client.post("/vending/login_save.php", content=body, headers={"Content-Type": media_type})
     assert answer.json()["ret"] == 0, answer.text
 
 

@@ -191,7 +191,7 @@ async def test_lists_are_windows(shop: Shop) -> None:
     assert [one["prod_id"] for one in await shop.told("anna", "GET", "/products", price="99.99")] == ["P2"]
     assert await shop.told("anna", "GET", "/products", type=2) == []
     assert await shop.status("anna", "GET", "/products", sort="colour") == 400
-    assert await shop.status("anna", "GET", "/products", limit=101) == 422
+    assert len(await shop.told("anna", "GET", "/products", limit=1_000)) == 2
 
 
 async def test_a_shop_can_be_closed_to_visitors(shop: Shop) -> None:

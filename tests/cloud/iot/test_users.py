@@ -105,8 +105,11 @@ async def test_a_user_changes_his_addresses_and_nothing_that_is_decided_about_hi
     await iot.refused(400, PHONE, "PUT", f"/users/{uid}", {"uid": referrer, "name": "x"})
     await iot.refused(422, PHONE, "PUT", f"/users/{uid}", {"mobile": "13900001009"})
     await iot.refused(403, PHONE, "PUT", f"/users/{referrer}", {"name": "x"})
-    for decided in ({"rid": referrer}, {"vid": "rival"}, {"remark": "x"}, {"vip": True}, {"bonus": 9}, {"state": 2}):
+    for decided in ({"rid": referrer}, {"vid": "rival"}, {"remark": "x"}, {"vip": True}, {"bonus": 9}, {"state": 0}):
         await iot.refused(403, PHONE, "PUT", f"/users/{uid}", decided)
+    # A program that sends back all that it has read changes what it may.
+    (read,) = [(await iot.told(PHONE, "GET", f"/users/{uid}"))["data"]]
+    assert (await iot.told(PHONE, "PUT", f"/users/{uid}", {**read, "area": "珠海"}))["data"]["area"] == "珠海"
     known = {"rid": referrer, "remark": "good", "vip": True, "bonus": 120, "type": 3, "mobile": "13900001009"}
     changed = (await iot.told("owner-acme", "PUT", f"/users/{uid}", known))["data"]
     assert {name: changed[name] for name in known} == known
