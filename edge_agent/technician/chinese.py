@@ -267,7 +267,6 @@ SENTENCES: Final[Mapping[str, str]] = {
     "readable, and only by its owner": "仅所有者可读",
     "read: journalctl -u aisleflow-agent -n 50": "请看：journalctl -u aisleflow-agent -n 50",
     "join the group of the socket, or use sudo": "请加入套接字所属的组，或使用 sudo",
-    "the guide has a page for each reason: docs/technician": "手册对每种原因都有一页：docs/technician",
     "slaves that answer": "应答的从机数",
     "the machine sells on without the cloud; look at broker and network below": (
         "机器可离线继续销售；请看下面的消息服务器与网络"
@@ -439,6 +438,7 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "secret": ("machine secret", "机器密钥"),
     "agent": ("agent", "代理程序"),
     "sale": ("sale", "销售"),
+    "water": ("water", "出水"),
     "fault": ("fault", "故障"),
     "port": ("port", "端口"),
     "wiring": ("line", "接线"),
@@ -550,6 +550,71 @@ FIXES: Final[Mapping[str, tuple[str, str]]] = {
         "检查空气和滤网，再 aislectl check-meter、aislectl calibrate",
     ),
 }
+
+# What to do about a reason not to sell, by what its English sentence holds; the first that fits, the gravest first.
+STOPS: Final[tuple[tuple[str, str, str], ...]] = (
+    (
+        "the ledger was damaged",
+        "count every aisle, then: aislectl confirm-ledger; the guide: ledger-damaged",
+        "逐个盘点货道，再 aislectl confirm-ledger；见手册 ledger-damaged",
+    ),
+    (
+        "bytes free",
+        "free some space: journalctl --vacuum-size=100M; never delete anything in the data folder",
+        "释放空间：journalctl --vacuum-size=100M；切勿删除数据目录里的文件",
+    ),
+    (
+        "facts wait for the cloud",
+        "restore the connection; see what is said of broker and network below",
+        "恢复连接；请看下面的消息服务器与网络",
+    ),
+    (
+        "no configuration",
+        "connect the machine: the cloud sends it; none comes: ask the operator",
+        "让机器联网，云端会下发；没有下发：询问运营人员",
+    ),
+    ("stopped: ", "ask the operator: only he ends it", "询问运营人员：只有运营人员能解除"),
+    ("the door is open", "shut the door; is it shut, look at its switch", "关门；门已关则检查门开关"),
+    (
+        "temperature: sensor_fault",
+        "the probe's plug at the board with the lowest address; then the probe",
+        "查地址最小的驱动板上的探头插头，再查探头",
+    ),
+    (
+        "temperature: ",
+        "does the compressor run, is the condenser dusty, does the door seal?",
+        "制冷运转吗？冷凝器有灰吗？门封严吗？",
+    ),
+    ("settling", "wait a minute: it settles the last run by itself", "稍等一分钟：机器正在自行核实"),
+    ("no aisle board answers", "power, wires and addresses of the boards", "查驱动板的供电、接线和地址"),
+    (
+        "Leak found",
+        "shut the feed, find the leak and mend it, then: aislectl clear water_leak",
+        "关闭进水，找到漏点并修好，再 aislectl clear water_leak",
+    ),
+    (
+        "Water quality",
+        "rinse with aislectl pour 2000, look at aislectl sensors; then the membrane",
+        "aislectl pour 2000 冲洗，看 aislectl sensors；再换膜",
+    ),
+    (
+        "A filter is used up",
+        "exchange it, rinse, then: aislectl new-filter PLACE",
+        "更换滤芯并冲洗，再 aislectl new-filter 级号",
+    ),
+    (
+        "The rental has ended",
+        "the customer renews; with a connection the new plan arrives by itself",
+        "由客户续费；联网后新套餐自动到达",
+    ),
+    (
+        "The prepaid litres",
+        "the customer tops up; with a connection the litres arrive by itself",
+        "由客户充值；联网后水量自动到达",
+    ),
+    ("The flow meter", "power, wires and address of the meter", "查流量计的供电、接线和地址"),
+    ("The valve", "power, wires and address of the relay board", "查继电器板的供电、接线和地址"),
+)
 
 # Sentences that the agent makes; what stands in brackets goes over, translated where it is a sentence itself.
 PATTERNS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
@@ -668,6 +733,20 @@ PATTERNS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
         ),
         (r"position: (-?\d+) has no filter in the configuration, expected (.*)", r"配置中位置 \1 没有滤芯，应为 \2"),
         ("the flow meter cannot be read: (.*)", r"流量计无法读取：\1"),
+        (
+            r"(\d+) ml passed the meter while every valve was shut: .*",
+            r"所有阀门关闭时有 \1 毫升流过流量计：请查找漏水，再解除故障",
+        ),
+        (
+            r"water still passes the meter after outlet (.*) was shut: .*",
+            r"出水口 \1 关闭后流量计仍有水流：阀门卡住或漏水",
+        ),
+        (r"the meter shows (.*) % of a measured pour: calibrate it", r"流量计与量得的水量相差 \1 %：请校准"),
+        (
+            r"the meter counts (.*) % against the pours after its factor was set: .*",
+            r"与设定系数后的出水相比，计数偏差 \1 %：流量计磨损或水流改变；请量三次并校准",
+        ),
+        (r"TDS behind the membrane is above (\d+) ppm", r"膜后 TDS 高于 \1 ppm"),
         # test runs
         ("another test run is open", "另一次试转尚未结束"),
         ("what the last run left open is being settled: try again in a minute", "正在核实上次未完成的：请一分钟后再试"),

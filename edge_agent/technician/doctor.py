@@ -72,6 +72,7 @@ async def examine(desk: Desk) -> list[Finding]:
     if seen.settings is not None:
         _ports(seen, seen.settings)
     if status is not None:
+        await _water(seen, sells=status["selling"])
         await _faults(seen)
         await _lines(seen)
         _cloud(seen, status)
@@ -130,9 +131,21 @@ async def _agent(seen: Examination) -> Mapping[str, Any] | None:
     if status["selling"]:
         seen.note("sale", "ok", say("selling"))
     else:
-        fix = say("the guide has a page for each reason: docs/technician")
-        seen.note("sale", "bad", say.sentence(status["reason"]), fix)
+        seen.note("sale", "bad", say.sentence(status["reason"]), say.stop_fix(status["reason"]))
     return status
+
+
+async def _water(seen: Examination, *, sells: bool) -> None:
+    """A machine that sells goods on is selling, and may give no water all the same."""
+    say = seen.desk.say
+    try:
+        water = await seen.desk.ask("water")
+    except Refused:  # no purifier
+        return
+    if water["giving"]:
+        seen.note("water", "ok", say("water is given"))
+    elif sells:  # otherwise the sale has said it
+        seen.note("water", "bad", say.sentence(water["reason"]), say.stop_fix(water["reason"]))
 
 
 async def _faults(seen: Examination) -> None:

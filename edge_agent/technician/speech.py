@@ -54,6 +54,11 @@ class Speech:
         english, told = chinese.FIXES.get(what, chinese.LOOK_IT_UP)
         return told if self.language == "zh" else english
 
+    def stop_fix(self, reason: str) -> str:
+        """What to do about a reason not to sell, as the agent says it in English."""
+        english, told = next(((fix, its) for held, fix, its in chinese.STOPS if held in reason), chinese.LOOK_IT_UP)
+        return told if self.language == "zh" else english
+
     def sentence(self, sentence: str | None) -> str:
         """A sentence of the agent; one without a translation stays English."""
         if not sentence:

@@ -179,6 +179,7 @@ async def test_the_doctor_finds_a_healthy_machine_but_for_its_broker(tmp_path: P
         seen = await aislectl(tmp_path, "--json", "doctor")
         states = {finding["check"]: finding["state"] for finding in seen.answer}
         assert {check for check, state in states.items() if state == "bad"} == {"broker"}
+        assert "water" not in states, "it gives none"
         assert states.keys() >= {"settings", "secret", "agent", "port", "wiring", "clock", "disk", "broker", "ledger"}
         assert seen.code == 1
         assert all(finding["fix"] for finding in seen.answer if finding["state"] in ("bad", "warn"))

@@ -14,6 +14,7 @@ from edge_agent.links.breaker import BreakerState
 from edge_agent.pour import display
 from edge_agent.selling import Band, Condition, not_selling_because
 from edge_agent.technician import chinese, screens
+from edge_agent.technician.chinese import LOOK_IT_UP
 from edge_agent.technician.motors import Oddity
 from edge_agent.technician.speech import Speech, chosen_language
 from edge_agent.technician.wiring import Pattern
@@ -68,6 +69,25 @@ def refusals() -> Iterator[tuple[str, str]]:
             refuses = isinstance(node, ast.Call) and ast.unparse(node.func) in ("Refused", "CalibrationRefused")
             if refuses and isinstance(node, ast.Call) and isinstance(node.args[-1], ast.Constant | ast.JoinedStr):
                 yield place, _filled(node.args[-1])
+
+
+def details() -> Iterator[tuple[str, str]]:
+    """Every sentence of some words that tells of a fault, or why the water is not fit."""
+    for module in modules("edge_agent"):
+        for node in ast.walk(module.tree):
+            named = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("detail", "reason")
+            if module.name.startswith("edge_agent.technician") or not named or not isinstance(node, ast.Assign):
+                continue
+            for text in ast.walk(node.value):
+                if isinstance(text, ast.JoinedStr) and " " in _filled(text):
+                    yield module.name, _filled(text)
+
+
+def test_every_fault_says_what_it_saw_in_chinese() -> None:
+    told = [text for _, text in details()]
+    assert len(told) >= 6, "the search no longer finds them"
+    han = re.compile(r"[\u4e00-\u9fff]")
+    assert [text for text in told if han.search(Speech("zh").sentence(text)) is None] == []
 
 
 def _filled(text: ast.Constant | ast.JoinedStr) -> str:
@@ -168,6 +188,7 @@ def test_every_reason_not_to_sell_is_told_in_chinese(change: dict[str, object]) 
     assert reason is not None
     assert Speech("zh").sentence(reason) != reason
     assert Speech("en").sentence(reason) == reason
+    assert Speech("en").stop_fix(reason) != chinese.LOOK_IT_UP[0]
 
 
 @pytest.mark.parametrize("stop", get_args(display.Stop))
@@ -175,6 +196,8 @@ def test_why_there_is_no_water_is_told_as_the_display_tells_it(stop: display.Sto
     english, chinese = display.stopped(stop, "en"), display.stopped(stop, "zh")
     assert Speech("zh").sentence(english) == chinese
     assert Speech("zh").sentence(f"no aisle board answers; {english}") == f"没有驱动板应答；{chinese}"
+    if stop not in ("test", "machine"):  # neither is a reason to do anything
+        assert Speech("zh").stop_fix(english) != LOOK_IT_UP[1]
 
 
 def test_a_sentence_within_a_sentence_is_told_in_chinese_too() -> None:
