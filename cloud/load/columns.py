@@ -34,8 +34,8 @@ Moment = Annotated[
 ]
 # One million yuan: more than any single price or balance; a slip of the keyboard ends here.
 Fen = Annotated[int, Meta(ge=0, le=100_000_000)]
-# A balance: what a spreadsheet still keeps to the fen, 15 digits.
-Balance = Annotated[int, Meta(ge=0, lt=10**15)]
+# A sum of many: what a spreadsheet still keeps to the last of 15 digits.
+Sum = Annotated[int, Meta(ge=0, lt=10**15)]
 # A number that somebody else gave a meaning: a kind, a place in a list, points.
 Figure = Annotated[int, Meta(ge=FIGURE_MIN, le=FIGURE_MAX)]
 # Such a column is read for a new line only: what is there keeps what it came with, whatever a file says later.

@@ -13,7 +13,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from cloud.load.columns import Balance, Dated, Figure, Id, Lasting, Link, Moment, Name, Phone, Text
+from cloud.load.columns import Dated, Figure, Id, Lasting, Link, Moment, Name, Phone, Sum, Text
 from cloud.load.noun import Draft, Key, Run, TableNoun, chosen, remove_rows
 from cloud.load.nouns.accounts import settle_md5
 from cloud.load.secrets import SECRET, Hash, Md5
@@ -48,11 +48,11 @@ class MemberRow(Lasting, frozen=True, kw_only=True):
     unit: Annotated[Id | None, Meta(title="所属机构", description="The dealer who looks after the member.")] = None
     referrer: Annotated[Id | None, Meta(title="推荐人", description="The member who recommended this one.")] = None
     opening_fen: Annotated[
-        Balance,
+        Sum,
         Meta(title="期初余额（分）", description="What the wallet holds, in fen: booked while nothing else ever was."),
     ] = 0
     commission_fen: Annotated[
-        Balance,
+        Sum,
         Meta(title="期初佣金（分）", description="What was earned and not paid out, in fen; booked as the balance."),
     ] = 0
     sign_in_phone: Annotated[

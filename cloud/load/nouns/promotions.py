@@ -9,7 +9,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from cloud.errors import FleetError
-from cloud.load.columns import FIRST, Dated, Fen, Figure, Id, Link, Moment, Name, Text
+from cloud.load.columns import FIRST, Dated, Fen, Figure, Id, Link, Moment, Name, Sum, Text
 from cloud.load.noun import Counted, Draft, Run, TableNoun
 from cloud.promotions import advertise, coupons, offer
 from cloud.promotions.model import GROUP_HOURS_DEFAULT, GROUP_HOURS_MAX, GROUP_SIZE_MAX, WHOLE, PromotionKind
@@ -46,7 +46,7 @@ class PromotionRow(Dated, frozen=True, kw_only=True):
     ] = GROUP_HOURS_DEFAULT
     stopped: Annotated[bool, Meta(title="停用", description="Whether it holds no more.")] = False
     issued: Annotated[
-        Count, Meta(title="已发数量", description="Coupons of it that were issued.", extra_json_schema=FIRST)
+        Sum, Meta(title="已发数量", description="Coupons of it that were issued.", extra_json_schema=FIRST)
     ] = 0
     created_by: Annotated[
         Text, Meta(title="创建人", description="Who made it; empty: who loads it.", extra_json_schema=FIRST)

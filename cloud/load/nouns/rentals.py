@@ -12,16 +12,13 @@ from typing import Annotated, Any, get_args
 from msgspec import Meta
 
 from cloud import outcalls
-from cloud.load.columns import Fen, Id, Lasting, Moment, Text
+from cloud.load.columns import Fen, Id, Lasting, Moment, Sum, Text
 from cloud.load.noun import Counted, Draft, Run, TableNoun, values_of
 from cloud.products.store import products
 from cloud.rentals.model import HELD, RentalState
 from cloud.rentals.plan import PLAN
 from cloud.rentals.store import find_holders, rentals
 
-# As much as ever runs through one machine: a thousand cubic metres, a hundred years.
-VOLUME_MAX_ML = 10**9
-DAYS_MAX = 36_500
 # These have a machine, and run since some moment.
 _BEGUN: frozenset[RentalState] = frozenset({"running", "overdue", "dismantling"})
 
@@ -42,15 +39,13 @@ class RentalRow(Lasting, frozen=True, kw_only=True):
     state: Annotated[
         RentalState, Meta(title="状态", description=f"One of {', '.join(get_args(RentalState))}; agreed: not begun.")
     ] = "agreed"
-    bought_days: Annotated[
-        Annotated[int, Meta(ge=0, le=DAYS_MAX)], Meta(title="已购天数", description="Days paid for in all.")
-    ] = 0
+    bought_days: Annotated[Sum, Meta(title="已购天数", description="Days paid for in all.")] = 0
     prepaid_ml: Annotated[
-        Annotated[int, Meta(ge=0, le=VOLUME_MAX_ML)],
+        Sum,
         Meta(title="已购水量（毫升）", description="Water paid for in all; above 0 it ends with the water."),
     ] = 0
     minimum_ml_per_day: Annotated[
-        Annotated[int, Meta(ge=0, le=VOLUME_MAX_ML)],
+        Sum,
         Meta(title="每日最低水量（毫升）", description="What a day uses up in any case."),
     ] = 0
     deposit_fen: Annotated[Fen, Meta(title="押金（分）", description="The deposit, held where it was paid.")] = 0

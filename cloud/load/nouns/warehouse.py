@@ -12,12 +12,11 @@ from msgspec import Meta
 from sqlalchemy import select
 
 from cloud.accounts.store import units
-from cloud.load.columns import Id, Row
+from cloud.load.columns import Id, Row, Sum
 from cloud.load.noun import Draft, Key, Noun, Run, chosen, values_of
 from cloud.serials import next_serial
 from cloud.stock.model import WarehouseMovement
 from cloud.stock.store import move_warehouse, open_warehouse, warehouse_balances
-from cloud.stock.warehouse import QUANTITY_MAX
 
 
 class WarehouseRow(Row, frozen=True, kw_only=True):
@@ -25,9 +24,7 @@ class WarehouseRow(Row, frozen=True, kw_only=True):
 
     shop: Annotated[Id, Meta(title="门店编号", description="The shop whose warehouse it is.")]
     goods: Annotated[Id, Meta(title="商品编号", description="The goods that lie there.")]
-    on_hand: Annotated[
-        int, Meta(ge=0, le=QUANTITY_MAX, title="库存数量", description="How many items there are, as counted.")
-    ]
+    on_hand: Annotated[Sum, Meta(title="库存数量", description="How many items there are, as counted.")]
 
 
 class _Warehouse(Noun[WarehouseRow]):

@@ -29,6 +29,7 @@ from cloud.commission.model import Commission
 from cloud.commission.store import put_commissions
 from cloud.database import Database, Work, metadata
 from cloud.leaving import device_retires, member_leaves
+from cloud.limits import NAME_CHARS_MAX, TEXT_CHARS_MAX
 from cloud.load.dump import dump
 from cloud.load.formats import read_book
 from cloud.load.load import load
@@ -151,10 +152,11 @@ async def _fill(does: Any, t: str) -> None:
 async def _sell(does: Any, t: str, clock: ManualClock) -> None:
     """Members, and what they rent and are given."""
     rent = Rent(20_000, (Period("30d", "一月", 3_000),))
+    texts = {"description": "水" * TEXT_CHARS_MAX, "introduction": ("https://example.cn/a b.png", "[1].png", "")}
     for product in ("P1", "P2"):
         await does(
             lambda work, product=product: add_product(
-                work, t, product, {"name": "净水机", "price_fen": 9, "rent": rent}
+                work, t, product, {"name": "净" * NAME_CHARS_MAX, "price_fen": 9, "rent": rent, **texts}
             )
         )
     for member in ("CU1", "CU2", "CU3"):

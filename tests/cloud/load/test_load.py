@@ -21,7 +21,7 @@ from cloud.machines.planogram import current_config
 from cloud.machines.register import claim
 from cloud.members.wallet import top_up, wallet_balance
 from shared.clock import ManualClock
-from shared.messages import ApplyConfig, Command, MachineConfig, decode_ask
+from shared.messages import ApplyConfig, Command, MachineConfig, SetSelling, decode_ask
 from tests.cloud.fleet import CREDENTIALS, VAULT, Device, say
 
 PASSWORDS = Passwords(b"pepper")
@@ -276,3 +276,42 @@ def asks(sent: list[Outgoing]) -> list[object]:
     """What machines were asked."""
     commands = [msgspec.json.decode(one.payload, type=Command) for one in sent if one.channel == "command"]
     return [decode_ask(command.ask) for command in commands]
+
+
+async def test_what_has_ended_stays_as_it_is(database: Database, tmp_path: Path) -> None:
+    ended = BOOK.replace("phone: 13900000001, opening_fen: 1200", "until: 2026-03-01")
+    ended = ended.replace("VI107, name: 测试货道", "VI107, name: 测试货道, until: 2026-03-01")
+    await loaded(database, tmp_path, ended)
+    assert (await loaded(database, tmp_path, BOOK)).differences == []
+    bound = "device_bindings:\n- {brand: acme, machine: VI107, member: CU969}\n"
+    assert told(await loaded(database, tmp_path, bound)) == [
+        "device_bindings, row 2, column machine: 'VI107': is not there any more: it has ended"
+    ]
+
+
+async def test_what_a_new_line_brought_is_not_changed_later(database: Database, tmp_path: Path) -> None:
+    await loaded(database, tmp_path, BOOK)
+    later = (
+        "machines:\n- {brand: acme, machine: VI107, since: 2020-01-01, claimed: 2020-01-01, credential_version: 9}\n"
+    )
+    assert (await loaded(database, tmp_path, later)).differences == []
+
+
+async def test_a_machine_that_is_stopped_is_told(database: Database, tmp_path: Path) -> None:
+    await loaded(database, tmp_path, BOOK + "device_profiles:\n- {machine: VI107, model: x}\n")
+    await database.transact(lambda work: claim(work, CREDENTIALS, "acme", "VI107"))
+    stop = "device_profiles:\n- {brand: acme, machine: VI107, stopped: true}\n"
+    assert (await loaded(database, tmp_path, stop)).counts["device_profiles"].changed == 1
+    (asked,) = asks(await database.transact(lease))
+    assert isinstance(asked, SetSelling)
+    assert not asked.selling
+
+
+async def test_a_brand_without_a_name_in_the_book_is_the_only_one_there(database: Database, tmp_path: Path) -> None:
+    await loaded(database, tmp_path, BOOK)
+    text = "goods:\n- {goods: VG13, price_fen: 380}\n"
+    assert (await loaded(database, tmp_path, text)).differences[0].brand == "acme"
+    await loaded(database, tmp_path, "brands:\n- {brand: other, name: x}\n")
+    assert told(await loaded(database, tmp_path, text)) == [
+        "goods, row 2, column brand: is missing: name it here, or with --brand for the whole book"
+    ]

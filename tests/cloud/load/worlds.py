@@ -197,7 +197,7 @@ def _finish_rental(row: Any, _: World) -> Any:
 def _finish_promotion(row: Any, _: World) -> Any:
     begins = row.begins or 0
     ends = None if row.ends is None or row.ends <= begins else row.ends
-    total = max(row.total, row.issued) if row.total else 0
+    total = max(row.total, row.issued) if row.total and row.issued < 10**7 else 0
     off = {"off_fen": 0} if row.off_share else {}
     return replace(row, begins=begins, ends=ends, total=total, created_by=row.created_by or "x", **off)
 
