@@ -214,7 +214,9 @@ def doubt(trace: Sequence[Point], counts: int, stay: Stay, known: Habit) -> str 
     if known.pace is None:
         early = math.copysign(max(0.0, abs(early) - line.pace * LAG_SPREAD_MS), early)
     if stay.dry:
-        error += max(LAST_COUNT, line.at(stay.ended_ms) - counts)
+        seen = trace[-1].counts  # what came after that found another way, or the pump is back
+        late = counts - seen
+        error += max(LAST_COUNT, line.at(stay.ended_ms) - seen)
     elif known.pace is None:
         overrun = counts - line.at(stay.ended_ms)
         if not -1 <= overrun <= line.pace * OVERRUN_MS_MAX:

@@ -20,7 +20,7 @@ from edge_agent.pour import upkeep
 from shared.clock import ManualClock
 from shared.ids import BootId, Nonce, OrderId
 from shared.messages import FilterChanged, MeterCalibrated, PourRefused, decode_fact
-from shared.water import FilterSpec, Outlet, PurifierConfig, ServicePlan
+from shared.water import FilterSpec, Outlet, PurifierConfig, ServicePlan, TimerMode
 from tests.ledger.pouring import POUR_INTENT as INTENT
 from tests.ledger.pouring import pour_terms as terms
 from tests.ledger.pouring import poured as ended
@@ -209,3 +209,56 @@ def test_a_new_specification_judges_a_cartridge_anew_and_leaves_its_age(
     assert (before.percent_left, after.percent_left) == (50, 75)
     assert after.wear == before.wear
     assert not [fact for fact in facts(conn) if isinstance(fact, FilterChanged)]
+
+
+LIFE = st.lists(
+    st.one_of(
+        st.tuples(st.just("run"), st.integers(0, 40 * 3_600_000)),
+        st.tuples(st.just("wall"), st.integers(-(10**11), 10**11)),
+        st.tuples(st.just("restart"), st.integers(0, 600_000)),
+        st.tuples(st.just("reboot"), st.integers(0, 600_000)),
+        st.tuples(st.just("pour"), st.integers(0, 20_000)),
+    ),
+    max_size=25,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@given(life=LIFE, mode=st.sampled_from(["both", "powered", "working"]))
+def test_a_filter_in_the_ledger_never_gets_younger(
+    tmp_path_factory: pytest.TempPathFactory, life: list[tuple[str, int]], mode: TimerMode
+) -> None:
+    """Whatever becomes of agent, machine and wall clock; and the clock alone, either way, ages nothing."""
+    folder = tmp_path_factory.mktemp("life")
+    spec = FilterSpec(position=1, name="PPC", timer_mode=mode, lifetime_hours=400, worklife_hours=20, litres_max=90)
+    config = PurifierConfig(
+        outlets=(Outlet(warmth="normal", relay=1),), plan=ServicePlan(plan="sale", mode="sale"), filters=(spec,)
+    )
+    clock = ManualClock()
+    conn = open_plain(folder, clock)
+    (before,) = upkeep.tick(conn, config, clock).filters
+    boots = 0
+    for what, amount in life:
+        match what:
+            case "run":
+                clock.advance(amount)
+            case "wall":
+                clock.step_wall(amount)
+            case "restart":
+                conn.close()
+                clock.advance(amount)
+                conn = open_plain(folder, clock)
+            case "reboot":
+                conn.close()
+                boots += 1
+                clock.reboot(f"boot-{boots + 1}", mono_ms=amount)
+                conn = open_plain(folder, clock)
+            case _:
+                upkeep.served(conn, None, amount, amount * 30)
+        (after,) = upkeep.tick(conn, config, clock).filters
+        assert after.wear.powered_ms - before.wear.powered_ms == (amount if what in ("run", "restart", "reboot") else 0)
+        assert after.wear.worked_ms - before.wear.worked_ms == (amount * 30 if what == "pour" else 0)
+        assert after.wear.poured_ml - before.wear.poured_ml == (amount if what == "pour" else 0)
+        assert after.percent_left <= before.percent_left
+        before = after
+    conn.close()

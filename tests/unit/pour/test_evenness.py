@@ -101,6 +101,13 @@ def test_water_that_ended_by_itself_is_held_against_its_start() -> None:
     assert doubt(trace, trace[-1].counts, Stay(OPENED_MS, dry_ms, dry=True), KNOWN) is not None
 
 
+def test_what_is_counted_after_the_water_has_ended_is_not_believed() -> None:
+    """The pump comes back while a leak still runs: the settled meter shows more than was seen of the pour."""
+    trace, _, dry_ms = poured((10_000, 13.5))
+    for more in (3, 30):
+        assert doubt(trace, trace[-1].counts + more, Stay(OPENED_MS, dry_ms, dry=True), KNOWN) is not None
+
+
 @pytest.mark.parametrize(("lasts_ms", "asked_late_ms", "believed"), [(10_000, 300, False), (60_000, 300, True)])
 def test_what_may_have_passed_a_standing_rotor_until_a_probe_was_asked_is_a_part_of_the_doubt(
     lasts_ms: int, asked_late_ms: int, believed: bool

@@ -69,6 +69,35 @@ def test_lost_late_and_repeated_readings_change_nothing(steps: list[int], dice: 
     assert fold([line[-1], *heard], line[0]).counts == sum(steps)
 
 
+@given(st.data(), STEPS, st.none() | MODULI, st.integers(0, 2**31))
+def test_in_any_order_what_has_flowed_is_true_of_the_newest_reading(
+    data: st.DataObject, steps: list[int], modulus: int | None, start: int
+) -> None:
+    """Any reading may come first, late, twice or never, and the counter may wrap anywhere between them."""
+    first = start if modulus is None else start % modulus
+    line = readings(first, steps, modulus)
+    heard = data.draw(st.lists(st.sampled_from(line), max_size=40))
+    true_at = {reading.mono_ms: sum(steps[:number]) for number, reading in enumerate(line)}
+    found = Flow.begin(line[0], YF_S201, 30)
+    for reading in heard:
+        before, found = found, found.take(reading)
+        assert found.counts == true_at[found.newest.mono_ms] >= before.counts
+        assert found.newest.mono_ms == max(before.newest.mono_ms, reading.mono_ms)
+    assert not found.broken
+
+
+@given(st.data(), st.lists(st.integers(1, 3), min_size=1, max_size=20), st.integers(1_000, 2**31))
+def test_in_any_order_a_reset_adds_nothing(data: st.DataObject, steps: list[int], first: int) -> None:
+    line = readings(first, steps, 2**32)
+    last_ms = line[-1].mono_ms
+    cleared = [Totaliser(count, 2**32, last_ms + 100 * (count + 1)) for count in range(5)]
+    found = Flow.begin(line[0], YF_S201, 30)
+    for reading in data.draw(st.permutations([*line, *cleared])):
+        found = found.take(reading)
+        assert found.counts <= sum(steps)
+        assert found.newest.mono_ms <= last_ms, "a count of the cleared meter is never taken for one of this pour"
+
+
 @given(st.integers(1_000, 2**31), st.lists(st.integers(1, 3), min_size=5, max_size=20), st.integers(0, 100))
 def test_a_reset_is_found_and_what_flowed_before_it_is_kept(first: int, steps: list[int], after: int) -> None:
     line = readings(first, steps, 2**32)
