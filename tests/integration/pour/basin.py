@@ -160,20 +160,25 @@ class ModelMeter:
 
     async def totaliser(self) -> Totaliser:
         lost = await self.line.ask("count")
-        self.water.settle()
-        count = (self.opening + self.water.pulses - self.cleared_at) % COUNTER_MODULUS
+        count = self.count()
         await self.line.answer("count", lost)
         return Totaliser(count, COUNTER_MODULUS, self.line.clock.mono_ms())
 
+    def count(self) -> int:
+        """What it shows."""
+        self.water.settle()
+        return (self.opening + self.water.pulses - self.cleared_at) % COUNTER_MODULUS
+
     def clear(self) -> None:
         """The counter starts again from nothing."""
-        self._show(0)
+        self.show(0)
 
     def wrap_soon(self, counts: int) -> None:
         """It stands so many counts before its wrap."""
-        self._show(COUNTER_MODULUS - counts)
+        self.show(COUNTER_MODULUS - counts)
 
-    def _show(self, count: int) -> None:
+    def show(self, count: int) -> None:
+        """It stands at this count."""
         self.water.settle()
         self.opening, self.cleared_at = count, self.water.pulses
 
@@ -214,7 +219,8 @@ class Basin:
     """A purifier of the simulator and the agent's pouring on it."""
 
     def __init__(self, ledger: LedgerDatabase, clock: TimelineClock, timeline: Timeline, seed: int, **plumbing: Any):
-        """`plumbing` sets fields of `water.Plumbing`."""
+        """`plumbing` sets fields of `water.Plumbing`; `valve` is the class of the relay board."""
+        valve: type[ModelValve] = plumbing.pop("valve", ModelValve)
         self.dice = random.Random(seed)
         self.timeline, self.clock, self.ledger = timeline, clock, ledger
         self.faults = Faults(timeline, self.dice)
@@ -223,7 +229,7 @@ class Basin:
         self.water = Water(plan, timeline, self.faults, self.dice, board=1)
         self.faults.changed = lambda _: self.water.fault_changed()
         self.lines = [Line(clock, timeline, self.dice) for _ in range(3)]
-        self.valve = ModelValve(self.water, self.lines[0])
+        self.valve = valve(self.water, self.lines[0])
         self.meter = ModelMeter(self.water, self.lines[1])
         self.sensors = ModelSensors(self.water, self.lines[2])
         self.purifier = Purifier(self.valve, self.meter, self.sensors)
