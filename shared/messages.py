@@ -24,9 +24,10 @@ from shared.water import PurifierConfig, Warmth, purifier_problems
 # What may be dropped. ledger: nothing, ever. state: older values of a key. reading: the oldest, counted.
 DropClass = Literal["ledger", "state", "reading"]
 
-# order: bought in an app, paid from escrow. button: started on the machine and paid there (coin, note, card, free).
+# order: bought in an app, paid from escrow. button: started on the machine and paid there; card and scan were read by a
+# reader at the machine, which has the money before it presses.
 Source = Literal["order", "button"]
-Means = Literal["escrow", "coin", "note", "card", "free"]
+Means = Literal["escrow", "coin", "note", "card", "scan", "free"]
 
 # Why a vend delivered nothing, or why nobody can say. Reasons before motion carry no transaction number.
 FailReason = Literal[

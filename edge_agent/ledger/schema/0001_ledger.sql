@@ -34,7 +34,7 @@ CREATE TABLE orders (
     state TEXT NOT NULL CHECK (state IN ('claimed', 'tombstoned', 'open', 'delivered', 'failed', 'unknown')),
     reason TEXT,
     source TEXT NOT NULL CHECK (source IN ('order', 'button')),
-    means TEXT NOT NULL CHECK (means IN ('escrow', 'coin', 'note', 'card', 'free')),
+    means TEXT NOT NULL CHECK (means IN ('escrow', 'coin', 'note', 'card', 'scan', 'free')),
     price_fen INTEGER NOT NULL CHECK (price_fen >= 0),
     paid_fen INTEGER NOT NULL CHECK (paid_fen >= 0),
     goods TEXT NOT NULL,

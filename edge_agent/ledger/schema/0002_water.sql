@@ -6,7 +6,7 @@ CREATE TABLE pours (
     state TEXT NOT NULL CHECK (state IN ('claimed', 'refused', 'open', 'ended', 'doubtful')),
     outlet TEXT NOT NULL CHECK (outlet IN ('normal', 'cold', 'warm', 'hot')),
     source TEXT NOT NULL CHECK (source IN ('order', 'button')),
-    means TEXT NOT NULL CHECK (means IN ('escrow', 'coin', 'note', 'card', 'free')),
+    means TEXT NOT NULL CHECK (means IN ('escrow', 'coin', 'note', 'card', 'scan', 'free')),
     asked_ml INTEGER NOT NULL CHECK (asked_ml > 0),
     price_fen_per_litre INTEGER NOT NULL CHECK (price_fen_per_litre >= 0),
     hold_fen INTEGER NOT NULL CHECK (hold_fen >= 0),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -194,9 +194,15 @@ class WaterRig:
 
 
 @asynccontextmanager
-async def water_rig(folder: Path, wanted: MachineConfig | None = None) -> AsyncIterator[WaterRig]:
-    """The simulator in this loop, the agent's ledger with its configuration; the agent not started yet."""
-    scenario = scenario_from({"machine": [SCENARIO], "seed": 7}, source="test", folder=folder)
+async def water_rig(
+    folder: Path, wanted: MachineConfig | None = None, outlets: Sequence[dict[str, Any]] | None = None
+) -> AsyncIterator[WaterRig]:
+    """The simulator in this loop, the agent's ledger with its configuration; the agent not started yet.
+
+    `outlets` are the simulator's, if not the usual one.
+    """
+    machine = SCENARIO if outlets is None else {**SCENARIO, "water": {**SCENARIO["water"], "outlets": list(outlets)}}
+    scenario = scenario_from({"machine": [machine], "seed": 7}, source="test", folder=folder)
     async with bench(scenario) as sim:
         settings = load(write_settings(folder, sim.urls[MACHINE]))
         await stock_ledger(settings, wanted or config(), 0)

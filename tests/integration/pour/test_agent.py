@@ -52,6 +52,7 @@ async def test_a_person_stops_a_pour(tmp_path: Path) -> None:
         answer = await pouring
         assert answer["reason"] == "stopped"
         assert answer["poured_ml"] == pytest.approx((await rig.water())["poured_ul"] / 1000, abs=10)
+        assert answer["charged_fen"] == charge(answer["poured_ml"]) < charge(5000), "what flowed is charged"
 
 
 async def test_a_leak_shuts_off_locks_and_waits_for_a_person(tmp_path: Path) -> None:
