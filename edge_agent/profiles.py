@@ -28,7 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
     trying = words.add_parser("try")
     trying.add_argument("file")
     trying.add_argument("--port", required=True)
-    trying.add_argument("--slave", type=int)
+    for option in ("--slave", "--baud"):
+        trying.add_argument(option, type=int)
     moving = words.add_parser("move")
     moving.add_argument("file")
     moving.add_argument("--port", required=True)
@@ -57,7 +58,7 @@ def _answer(asked: argparse.Namespace) -> object:
             to = Place(asked.to or now.slave, asked.to_baud or now.baud)
             return asyncio.run(move_device(asked.file, asked.port, now, to, clock=SystemClock()))
         case _:
-            return asyncio.run(try_profile(asked.file, asked.port, asked.slave, clock=SystemClock()))
+            return asyncio.run(try_profile(asked.file, asked.port, asked.slave, asked.baud, clock=SystemClock()))
 
 
 if __name__ == "__main__":

@@ -145,15 +145,17 @@ class Row:
     problem: str | None
 
 
-async def try_profile(name_or_path: str, url: str, slave: int | None = None, *, clock: Clock) -> list[Row]:
+async def try_profile(
+    name_or_path: str, url: str, slave: int | None = None, baud: int | None = None, *, clock: Clock
+) -> list[Row]:
     """Read every register of a profile from a device on a port that nobody else has open; relays are not switched.
 
-    `slave` None: the address of the profile. Raises SettingsWrong for a profile that is none, LinkDown for a port that
-    does not open. A device that says nothing at all makes every row a problem.
+    `slave`, `baud` None: those of the profile. Raises SettingsWrong for a profile that is none, LinkDown for a port
+    that does not open. A device that says nothing at all makes every row a problem.
     """
     profile = load_profile(name_or_path)
     serial = profile.serial
-    async with Bus(url, clock=clock, baud=serial.baud, opener=partial(open_port, parity=serial.parity)) as bus:
+    async with Bus(url, clock=clock, baud=baud or serial.baud, opener=partial(open_port, parity=serial.parity)) as bus:
         await port_is_open(bus, clock)
         device = ModbusDevice(bus, profile, serial.slave if slave is None else slave, clock, name=profile.name)
         return [await _tried(device, register) for register in profile.register]

@@ -230,7 +230,9 @@ SENTENCES: Final[Mapping[str, str]] = {
     "the serial port of the device": "设备所在串口",
     "the device's address, when it is not the profile's": "设备地址（与描述不同时）",
     "give a device another address or speed, and see that it took it": "更改设备的地址或波特率，并验证是否生效",
-    "its speed, when it is not the profile's": "设备波特率（与描述不同时）",
+    "its speed, when it is neither the settings' for this port nor the profile's": (
+        "设备波特率（与设置中该端口的、或描述中的不同时）"
+    ),
     "the new address": "新地址",
     "the new speed": "新波特率",
     "--every {every}: expected {least} to {most} seconds": "--every {every}：应为 {least} 至 {most} 秒",

@@ -34,6 +34,7 @@ _SCENARIO: Final = """seed = 7
 [[machine]]
 name = "playground"
 port = "pty:tty"
+only_baud = true
 door = "door"
 celsius = 6
 [[machine.board]]

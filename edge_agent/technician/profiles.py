@@ -14,7 +14,7 @@ from rich.text import Text
 from edge_agent.errors import Refused
 from edge_agent.technician import desk as desks
 from edge_agent.technician.desk import Desk
-from edge_agent.technician.readdress import follow
+from edge_agent.technician.readdress import follow, line_baud
 from edge_agent.technician.screens import BAD, GOOD, table
 from edge_agent.technician.words import YES, Word, argument
 
@@ -36,8 +36,7 @@ async def _check(desk: Desk, asked: Namespace) -> int:
 
 
 async def _try(desk: Desk, asked: Namespace) -> int:
-    slave = () if asked.slave is None else ("--slave", str(asked.slave))
-    answer = await _ask(desk, "try", asked.file, "--port", asked.port, *slave)
+    answer = await _ask(desk, "try", asked.file, "--port", asked.port, *_place(desk, asked))
     desk.tell(answer, lambda: _registers(desk, answer))
     return desks.FAILED if any(row["problem"] for row in answer) else desks.OK
 
@@ -47,12 +46,20 @@ async def _move(desk: Desk, asked: Namespace) -> int:
         raise Refused("malformed", desk.say("nothing to change: give --to, --to-baud or both"))
     if not asked.yes and not desk.confirm(desk.say("Is the agent stopped, and is this device alone at its address?")):
         raise Refused("not_confirmed", desk.say("connect the device alone first, or give --yes"))
-    given = {"--slave": asked.slave, "--to": asked.to, "--baud": asked.baud, "--to-baud": asked.to_baud}
-    options = [text for name, value in given.items() if value is not None for text in (name, str(value))]
-    answer = await _ask(desk, "move", asked.file, "--port", asked.port, *options)
+    options = _given({"--to": asked.to, "--to-baud": asked.to_baud})
+    answer = await _ask(desk, "move", asked.file, "--port", asked.port, *_place(desk, asked), *options)
     answer["settings"] = _follow(desk, asked.port, answer)
     desk.tell(answer, lambda: _where(desk, answer))
     return desks.OK if answer["problem"] is None else desks.FAILED
+
+
+def _place(desk: Desk, asked: Namespace) -> list[str]:
+    """Where the device is: a line that the settings name has their speed, another one that of the profile."""
+    return _given({"--slave": asked.slave, "--baud": asked.baud or line_baud(desk.settings_file, asked.port)})
+
+
+def _given(options: dict[str, int | None]) -> list[str]:
+    return [text for name, value in options.items() if value is not None for text in (name, str(value))]
 
 
 def _follow(desk: Desk, port: str, answer: dict[str, Any]) -> str | None:
@@ -125,6 +132,7 @@ def _registers(desk: Desk, answer: list[dict[str, Any]]) -> RenderableType:
 FILE = argument("file", about="a shipped profile's name, or a file")
 PORT = argument("--port", about="the serial port of the device", required=True)
 SLAVE = argument("--slave", about="the device's address, when it is not the profile's", type=int)
+BAUD = argument("--baud", about="its speed, when it is neither the settings' for this port nor the profile's", type=int)
 
 WORD: Final = Word(
     "profile",
@@ -136,7 +144,7 @@ WORD: Final = Word(
             "try",
             "read every register of a device; stop the agent first when the port is its own",
             _try,
-            (FILE, PORT, SLAVE),
+            (FILE, PORT, SLAVE, BAUD),
         ),
         Word(
             "move",
@@ -146,7 +154,7 @@ WORD: Final = Word(
                 FILE,
                 PORT,
                 SLAVE,
-                argument("--baud", about="its speed, when it is not the profile's", type=int),
+                BAUD,
                 argument("--to", about="the new address", type=int, metavar="SLAVE"),
                 argument("--to-baud", about="the new speed", type=int, metavar="BAUD"),
                 YES,

@@ -10,10 +10,27 @@ import tomllib
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import msgspec
+
+from edge_agent.settings import Modbus
+
 _HEADER: Final = re.compile(r"\s*\[\[?\s*([\w.\-]+)\s*\]?\]")
 _SLAVE: Final = re.compile(r"^(\s*slave\s*=\s*)(\d+)\b")
 
+# What the settings mean when they name no speed.
+_BAUD: Final = next(field.default for field in msgspec.structs.fields(Modbus) if field.name == "baud")
+
 Followed = Literal["followed", "by_hand"]
+
+
+def line_baud(path: Path, port: str) -> int | None:
+    """The speed that the settings at `path` give the line on this port; None where they name none."""
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    lines = [line for line in tree.get("modbus", ()) if _same(str(line.get("url")), port)]
+    return lines[0].get("baud", _BAUD) if lines else None
 
 
 def follow(path: Path, port: str, was: int, slave: int, baud: int) -> Followed | None:
@@ -30,7 +47,7 @@ def follow(path: Path, port: str, was: int, slave: int, baud: int) -> Followed |
     places = list(_places(tree, port, was))
     if not places:
         return None
-    if any(tree["modbus"][line].get("baud", baud) != baud for line, _ in places):
+    if any(tree["modbus"][line].get("baud", _BAUD) != baud for line, _ in places):
         return "by_hand"
     if slave == was:
         return None

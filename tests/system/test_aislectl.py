@@ -255,13 +255,15 @@ async def test_a_bundle_is_made_with_the_agent_down_too(tmp_path: Path) -> None:
 
 
 async def test_a_profile_is_listed_checked_and_tried_on_a_port(tmp_path: Path) -> None:
-    async with bench(scenario(tmp_path)) as sim:
+    async with bench(scenario(tmp_path, machine={"only_baud": True})) as sim:
         port = sim.urls["wp-1"]
         listed = await aislectl(tmp_path, "--json", "profile", "list")
         assert {"pulse4", "ws102-tds", "waveshare-relay-8"} <= {row["name"] for row in listed.answer}
         tried = await aislectl(tmp_path, "--json", "profile", "try", "ws102-tds", "--port", port, "--slave", str(TDS))
         assert tried.code == 0, tried.out
         assert {row["unit"] for row in tried.answer} >= {"ppm"}
+        other = ("--port", port, "--slave", str(TDS), "--baud", "19200")
+        assert (await aislectl(tmp_path, "profile", "try", "ws102-tds", *other)).code == 1, "it speaks 9600"
         silent = await aislectl(tmp_path, "profile", "try", "ws102-tds", "--port", port, "--slave", "99")
         assert silent.code == 1
         assert "no answer" in silent.out

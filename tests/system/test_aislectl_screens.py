@@ -72,7 +72,9 @@ def test_a_technicians_day_in_english(tmp_path: Path) -> None:
 def calibrate(window: Terminal) -> None:
     """Measure two pours. A valve on a busy computer shuts unevenly: then the command asks to measure again."""
     for _ in range(CALIBRATIONS_MAX):
-        window.type("clear; aislectl calibrate --ml 500 --runs 2")
+        window.type("clear")
+        window.until_gone("Run ")  # what the last round left on the screen answers for nothing
+        window.type("aislectl calibrate --ml 500 --runs 2")
         for number in (1, 2):
             window.until(f"Run {number}: put an empty jug")
             window.type("")
@@ -128,6 +130,16 @@ def test_the_live_screen_follows_the_machine(tmp_path: Path, name: str, language
         window.type("clear; aislectl simulate door open; aislectl watch")
         window.until("门开着" if name == "zh" else "the door is open")
         window.keep("door-open")
+        window.press("C-c")
+        window.until("demo $")
+
+
+def test_the_live_screen_shows_a_leak(tmp_path: Path) -> None:
+    with terminal(tmp_path, "leak", language="zh_CN.UTF-8") as window:
+        begin_demo(window)
+        window.type("clear; aislectl simulate fault leak; aislectl watch")
+        window.until("检测到漏水", "water_leak", "滤芯")
+        window.keep("live")
         window.press("C-c")
         window.until("demo $")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.technician.readdress import follow
+from edge_agent.technician.readdress import follow, line_baud
 
 FILE = """\
 machine = "m"
@@ -52,6 +52,12 @@ def test_one_device_under_two_names_follows_with_both(path: Path) -> None:
     path.write_text(path.read_text().replace("slave = 15", "slave = 14"))
     assert follow(path, "/dev/a", 14, 99, 9600) == "followed"
     assert slaves(path) == [[99, 99], [14]]
+
+
+def test_the_line_of_the_settings_says_the_speed(path: Path, tmp_path: Path) -> None:
+    assert line_baud(path, "/dev/a") == 9600
+    assert line_baud(path, "/dev/b") == 9600, "as the agent means it when it is left out"
+    assert line_baud(path, "/dev/c") is line_baud(tmp_path / "none.toml", "/dev/a") is None
 
 
 def test_a_port_by_another_name_is_the_same_port(path: Path, tmp_path: Path) -> None:
