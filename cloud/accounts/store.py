@@ -488,10 +488,10 @@ async def remove_tokens_of(work: Work, tenant: str, user: str, *, holder: str = 
     await work.execute(delete(tokens).where(*here))
 
 
-async def sign_out(work: Work, tenant: str, wanted: Sequence[str]) -> None:
-    """Revoke every token of these users."""
+async def sign_out(work: Work, tenant: str, wanted: Sequence[str], *, holder: str = "user") -> None:
+    """Revoke every token of these users, or members."""
     for some in one_of(work, tokens.c.user, wanted):
-        await work.execute(delete(tokens).where(tokens.c.tenant == tenant, tokens.c.holder == "user", some))
+        await work.execute(delete(tokens).where(tokens.c.tenant == tenant, tokens.c.holder == holder, some))
 
 
 # --- sign-in counters ---

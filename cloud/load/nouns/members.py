@@ -13,6 +13,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from cloud.accounts.store import sign_out
 from cloud.load.columns import Dated, Figure, Id, Lasting, Link, Moment, Name, Phone, Sum, Text
 from cloud.load.noun import Draft, Key, Run, TableNoun, chosen, remove_rows
 from cloud.load.nouns.accounts import settle_md5
@@ -105,6 +106,9 @@ class _Members(TableNoun[MemberRow]):
         }
         await book_openings(run.work, brand, brought)
         await self._write_sign_ins(run, brand, drafts)
+        # Whoever is shut out, or signs in otherwise now, signs in again.
+        changed = [d.after.member for d in drafts if d.before is not None and _door(d.before) != _door(d.after)]
+        await sign_out(run.work, brand, changed, holder="member")
 
     async def _write_sign_ins(self, run: Run, brand: str, drafts: Sequence[Draft[MemberRow]]) -> None:
         moved = [d for d in drafts if d.before is None or _sign_in(d.before) != _sign_in(d.after)]
@@ -137,6 +141,10 @@ async def _settle_money(
         run.notes.append(
             f"{column} of {len(moved)} members of {brand} is not what they hold, and moves nothing any more"
         )
+
+
+def _door(row: MemberRow) -> tuple[str, str, str | None]:
+    return row.state, *_sign_in(row)
 
 
 def _sign_in(row: MemberRow) -> tuple[str, str | None]:

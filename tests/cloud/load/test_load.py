@@ -297,6 +297,18 @@ async def test_what_a_new_line_brought_is_not_changed_later(database: Database, 
     assert (await loaded(database, tmp_path, later)).differences == []
 
 
+async def test_a_member_who_is_shut_out_is_signed_out(database: Database, tmp_path: Path) -> None:
+    await loaded(database, tmp_path, BOOK)
+    async with database.work(tenant="acme") as work:
+        await add_token(work, "acme", "hash-of-a-token", "CU969", work.now_ms + 1000, audience="iot", holder="member")
+    await loaded(database, tmp_path, "members:\n- {brand: acme, member: CU969, remark: x}\n")
+    async with database.look(tenant="acme") as work:
+        assert await holder_of_token(work, "acme", "hash-of-a-token", "iot") == "CU969"
+    await loaded(database, tmp_path, "members:\n- {brand: acme, member: CU969, state: disabled}\n")
+    async with database.look(tenant="acme") as work:
+        assert await holder_of_token(work, "acme", "hash-of-a-token", "iot") is None
+
+
 async def test_a_machine_that_is_stopped_is_told(database: Database, tmp_path: Path) -> None:
     await loaded(database, tmp_path, BOOK + "device_profiles:\n- {machine: VI107, model: x}\n")
     await database.transact(lambda work: claim(work, CREDENTIALS, "acme", "VI107"))

@@ -56,7 +56,7 @@ def _row(draw: st.DrawFn, noun: Noun[Any], brand: str, world: World) -> Row | No
             there = [
                 target.key_of(row)[0]
                 for row in world.get(target.name, [])
-                if row.brand == brand and not (column.name in noun.living and getattr(row, "until", None))
+                if row.brand == brand and not (column.name in noun.living and getattr(row, "until", None) is not None)
             ]
             if not there and column.is_required:
                 return None
@@ -180,7 +180,7 @@ def _finish_device(row: Any, world: World) -> Any:
     if machine.purifier is None:
         return row
     plan = machine.purifier.plan
-    return replace(row, mode=plan.mode, service_ends=plan.ends_wall_ms, stopped=row.stopped and not machine.until)
+    return replace(row, mode=plan.mode, service_ends=plan.ends_wall_ms, stopped=row.stopped and machine.until is None)
 
 
 def _finish_rental(row: Any, _: World) -> Any:
