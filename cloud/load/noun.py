@@ -163,6 +163,7 @@ class TableNoun(Noun[R]):
         of = {column.name: f"{column.name}_ms" if column.is_moment else column.name for column in ours}
         # Where each column of the sheet lies in the table.
         self._lies = {**of, **(lies or {}), **{name: it for name, it in (("since", since), ("until", until)) if it}}
+        self._first = {self._lies[column.name] for column in ours if column.is_first}
         self._json = {column.name for column in ours if column.is_nested or column.is_ids}
 
     async def present(self, run: Run, brand: str, keys: Sequence[Key] | None) -> Iterable[R]:
@@ -186,7 +187,7 @@ class TableNoun(Noun[R]):
         await run.work.change(
             self.table,
             ("tenant", *self.key),
-            [self.stored(brand, draft.after) | touched for draft in drafts if draft.before is not None],
+            [self.changed(brand, draft.after) | touched for draft in drafts if draft.before is not None],
         )
 
     def _row(self, brand: str, stored: Sequence[Any]) -> R:
@@ -202,6 +203,10 @@ class TableNoun(Noun[R]):
         for name in self._json:
             values[name] = msgspec.json.encode(values[name]).decode()
         return {"tenant": brand} | values
+
+    def changed(self, brand: str, row: R) -> dict[str, Any]:
+        """What of a line that is there is written anew: not what only a new line brings, which moves on meanwhile."""
+        return {column: value for column, value in self.stored(brand, row).items() if column not in self._first}
 
     def began(self, work: Work, row: R) -> R:
         """A new line, which is there from now on unless it says since when."""

@@ -97,8 +97,12 @@ class CouponRow(Dated, frozen=True, kw_only=True):
     promotion: Annotated[Id, Meta(title="促销编号", description="What it takes off.")]
     member: Annotated[Id, Meta(title="会员编号", description="Who has it.")]
     reason: Annotated[Text, Meta(title="来源", description="How the member came to it.")] = ""
-    purchase: Annotated[Id | None, Meta(title="订单编号", description="The order that used it; empty: unused.")] = None
-    used: Annotated[Moment | None, Meta(title="使用时间", description="When it was used.")] = None
+    purchase: Annotated[
+        Id | None, Meta(title="订单编号", description="The order that used it; empty: unused.", extra_json_schema=FIRST)
+    ] = None
+    used: Annotated[Moment | None, Meta(title="使用时间", description="When it was used.", extra_json_schema=FIRST)] = (
+        None
+    )
 
 
 class _Coupons(TableNoun[CouponRow]):

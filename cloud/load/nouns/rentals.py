@@ -1,5 +1,6 @@
 """Rentals: what members have bought for the machines at their homes.
 
+A book brings a rental once. From then on it lives here: what was paid for it and how far it is no book changes.
 The deposit is not booked: the payment that brought it is where the rental came from, and there it is given back.
 """
 
@@ -12,7 +13,7 @@ from typing import Annotated, Any, get_args
 from msgspec import Meta
 
 from cloud import outcalls
-from cloud.load.columns import Fen, Id, Lasting, Moment, Sum, Text
+from cloud.load.columns import FIRST, Fen, Id, Lasting, Moment, Sum, Text
 from cloud.load.noun import Counted, Draft, Run, TableNoun, values_of
 from cloud.products.store import products
 from cloud.rentals.model import HELD, RentalState
@@ -27,44 +28,68 @@ class RentalRow(Lasting, frozen=True, kw_only=True):
     """One rented machine."""
 
     rental: Annotated[Id, Meta(title="租赁编号", description="The rental's id, kept as it is.")]
-    product: Annotated[Id, Meta(title="产品编号", description="What is rented.")]
-    member: Annotated[Id, Meta(title="会员编号", description="Who rents it.")]
+    product: Annotated[Id, Meta(title="产品编号", description="What is rented.", extra_json_schema=FIRST)]
+    member: Annotated[Id, Meta(title="会员编号", description="Who rents it.", extra_json_schema=FIRST)]
     name: Annotated[
         Text, Meta(title="名称", description="What is written on the order; a new one's is the product's.")
     ] = ""
     unit: Annotated[Id | None, Meta(title="所属机构", description="The dealer through whom it was rented.")] = None
     machine: Annotated[
-        Id | None, Meta(title="设备编号", description="The machine at the member's home; empty: none is there yet.")
+        Id | None,
+        Meta(
+            title="设备编号",
+            description="The machine at the member's home; empty: none is there yet.",
+            extra_json_schema=FIRST,
+        ),
     ] = None
     state: Annotated[
-        RentalState, Meta(title="状态", description=f"One of {', '.join(get_args(RentalState))}; agreed: not begun.")
+        RentalState,
+        Meta(
+            title="状态",
+            description=f"One of {', '.join(get_args(RentalState))}; agreed: not begun.",
+            extra_json_schema=FIRST,
+        ),
     ] = "agreed"
-    bought_days: Annotated[Sum, Meta(title="已购天数", description="Days paid for in all.")] = 0
+    bought_days: Annotated[
+        Sum, Meta(title="已购天数", description="Days paid for in all.", extra_json_schema=FIRST)
+    ] = 0
     prepaid_ml: Annotated[
         Sum,
-        Meta(title="已购水量（毫升）", description="Water paid for in all; above 0 it ends with the water."),
+        Meta(
+            title="已购水量（毫升）",
+            description="Water paid for in all; above 0 it ends with the water.",
+            extra_json_schema=FIRST,
+        ),
     ] = 0
     minimum_ml_per_day: Annotated[
         Sum,
         Meta(title="每日最低水量（毫升）", description="What a day uses up in any case."),
     ] = 0
-    deposit_fen: Annotated[Fen, Meta(title="押金（分）", description="The deposit, held where it was paid.")] = 0
-    withheld_fen: Annotated[Fen, Meta(title="扣留押金（分）", description="What of it was withheld at the end.")] = 0
-    purchase: Annotated[Text, Meta(title="订单编号", description="The order with which it began, elsewhere.")] = ""
-    began: Annotated[Moment | None, Meta(title="开始时间", description="Since when it runs.")] = None
-    ends: Annotated[Moment | None, Meta(title="到期时间", description="Until when it is paid for.")] = None
-    quit: Annotated[Moment | None, Meta(title="退租时间", description="When somebody quit it.")] = None
-    quit_by: Annotated[Text, Meta(title="退租人", description="Who quit it.")] = ""
+    deposit_fen: Annotated[
+        Fen, Meta(title="押金（分）", description="The deposit, held where it was paid.", extra_json_schema=FIRST)
+    ] = 0
+    withheld_fen: Annotated[
+        Fen, Meta(title="扣留押金（分）", description="What of it was withheld at the end.", extra_json_schema=FIRST)
+    ] = 0
+    purchase: Annotated[
+        Text, Meta(title="订单编号", description="The order with which it began, elsewhere.", extra_json_schema=FIRST)
+    ] = ""
+    began: Annotated[
+        Moment | None, Meta(title="开始时间", description="Since when it runs.", extra_json_schema=FIRST)
+    ] = None
+    ends: Annotated[
+        Moment | None, Meta(title="到期时间", description="Until when it is paid for.", extra_json_schema=FIRST)
+    ] = None
+    quit: Annotated[
+        Moment | None, Meta(title="退租时间", description="When somebody quit it.", extra_json_schema=FIRST)
+    ] = None
+    quit_by: Annotated[Text, Meta(title="退租人", description="Who quit it.", extra_json_schema=FIRST)] = ""
 
 
 class _Rentals(TableNoun[RentalRow]):
     async def settle(self, run: Run, brand: str, drafts: Sequence[Draft[RentalRow]]) -> None:
         names = await values_of(run.work, products, brand, "product", {d.after.product for d in drafts}, "name")
         held = await find_holders(run.work, brand, {d.after.machine for d in drafts if d.after.machine})
-        left = {
-            d.after.machine for d in drafts if held.get(d.after.machine or "") == d.after.rental and not _holds(d.after)
-        }
-        held = {machine: rental for machine, rental in held.items() if machine not in left}
         for draft in drafts:
             row = draft.after
             if draft.before is None and "name" not in draft.given:
@@ -75,15 +100,17 @@ class _Rentals(TableNoun[RentalRow]):
                 draft.object("machine", f"is held by the rental {held[str(row.machine)]!r}")
 
     async def write(self, run: Run, brand: str, drafts: Sequence[Draft[RentalRow]]) -> None:
-        # What holds a machine no more makes room first.
-        for holds in (False, True):
-            await super().write(run, brand, [draft for draft in drafts if _holds(draft.after) == holds])
+        await super().write(run, brand, drafts)
         told = [draft.after.rental for draft in drafts if _holds(draft.after)]
         await outcalls.enqueue_all(run.work, brand, PLAN, told)
 
     def stored(self, brand: str, row: RentalRow) -> dict[str, Any]:
         """With the machine that it holds."""
         return super().stored(brand, row) | {"held_machine": row.machine if _holds(row) else None}
+
+    def changed(self, brand: str, row: RentalRow) -> dict[str, Any]:
+        """Without it, like the state that it follows from."""
+        return {column: value for column, value in super().changed(brand, row).items() if column != "held_machine"}
 
 
 def _holds(row: RentalRow) -> bool:

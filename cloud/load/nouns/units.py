@@ -56,7 +56,7 @@ class _Units(TableNoun[UnitRow]):
             paths[row.unit] = f"{paths[row.parent] if row.parent else '/'}{row.unit}/"
             rows.append(self.stored(brand, self.began(run.work, row)) | now | {"path": paths[row.unit]})
         await run.work.insert(units, rows)
-        changed = [self.stored(brand, draft.after) | now for draft in drafts if draft.before is not None]
+        changed = [self.changed(brand, draft.after) | now for draft in drafts if draft.before is not None]
         await run.work.change(units, ("tenant", *self.key), changed)
 
 

@@ -46,8 +46,10 @@ from cloud.products.shelf import add_product, delete_product
 from cloud.promotions.advertise import AdvertisementChange, add_advertisement
 from cloud.promotions.coupons import give_coupon
 from cloud.promotions.offer import NewPromotion, open_promotion
+from cloud.promotions.store import find_coupon, use_coupon
 from cloud.rentals.begin import begin_rental
 from cloud.rentals.model import Rental
+from cloud.rentals.renew import renew_rental
 from cloud.rentals.store import put_rentals
 from cloud.stock.warehouse import receive
 from cloud.water.equip import equip
@@ -202,6 +204,12 @@ async def _earn(work: Work, t: str) -> None:
     await ledger.write()
 
 
+async def _use(work: Work, t: str, coupon: str, purchase: str) -> None:
+    found = await find_coupon(work, t, coupon, lock=True)
+    assert found is not None
+    await use_coupon(work, found, purchase)
+
+
 async def _spend_all(work: Work, t: str, member: str) -> None:
     ledger = Ledger(work)
     ledger.book(t, "spent", member, [Posting(wallet(member), REVENUE, 700)])
@@ -232,15 +240,18 @@ async def test_a_dump_moves_nothing_where_it_came_from(database: Database, clock
     book = read_book(tmp_path / "book.yaml")
     outcome = await load(database, CREDENTIALS, PASSWORDS, VAULT, book)
     assert (outcome.differences, outcome.problems, outcome.notes) == ([], [], [])
-    # Life goes on, and somebody loads the old dump once more: money, and who has gone, stay as they are.
+    # Life goes on, and somebody loads the old dump once more: money, and what has gone or was used, stay as they are.
     await database.transact(lambda work: top_up(work, brand, "CU1", 300, "r2"))
     await database.transact(lambda work: _spend_all(work, brand, "CU2"))
     await database.transact(lambda work: delete_product(work, brand, "P1"))
-    before = await rows_of(database, metadata.tables["ledger_accounts"], set())
+    await database.transact(lambda work: renew_rental(work, brand, "R2", Period("30d", "一月", 3_000)))
+    await database.transact(lambda work: _use(work, brand, "CP1", "o77"))
+    moved = ("ledger_accounts", "products", "rentals", "coupons")
+    before = [await rows_of(database, metadata.tables[name], set()) for name in moved]
     outcome = await load(database, CREDENTIALS, PASSWORDS, VAULT, book)
     assert (outcome.differences, outcome.problems) == ([], [])
     assert outcome.notes == [f"opening_fen of 2 members of {brand} is not what they hold, and moves nothing any more"]
-    assert await rows_of(database, metadata.tables["ledger_accounts"], set()) == before
+    assert [await rows_of(database, metadata.tables[name], set()) for name in moved] == before
 
 
 async def test_new_numbers_begin_after_the_loaded_ones(
