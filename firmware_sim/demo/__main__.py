@@ -14,7 +14,6 @@ from typing import Any
 from rich.console import Console
 
 from firmware_sim.demo.account import Account, draw_up, go_home, settled
-from firmware_sim.demo.documented import Answers
 from firmware_sim.demo.people import People, Tally
 from firmware_sim.demo.players import Players
 from firmware_sim.demo.processes import Failed
@@ -34,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m firmware_sim.demo", description=__doc__)
     parser.add_argument("--seconds", type=float, help="trade for so long, then end (default: until Ctrl-C)")
     parser.add_argument(
-        "--every-operation", action="store_true", help="end as soon as old programs have asked all that they can"
+        "--every-operation", action="store_true", help="end as soon as old programs have told every story once"
     )
     parser.add_argument("--quiet", action="store_true", help="nobody comes: everything is ready for you alone")
     parser.add_argument(
@@ -60,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def _demo(asked: argparse.Namespace, console: Console) -> Account:
     stop = asyncio.Event()
-    tally = Tally(answers=Answers(complete=stop if asked.every_operation else asyncio.Event()))
+    tally = Tally(complete=stop if asked.every_operation else asyncio.Event())
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a closed terminal ends it in order, too
         loop.add_signal_handler(number, stop.set)

@@ -99,6 +99,8 @@ class Account:
     # Documented operations that were answered, of how many; and how many asks were refused.
     operations: str = ""
     refused: int = 0
+    # Of their stories, how many of how many were heard to their end.
+    stories: str = ""
     purifiers: tuple[WaterAccount, ...] = ()
 
     @property
@@ -141,7 +143,7 @@ class Account:
         ]
         names = (
             *("orders_placed", "button_sales", "delivered", "refunded", "review", "unsettled", "quarantined"),
-            *("pours", "litres", "restocks", "purchases", "operations", "refused"),
+            *("pours", "litres", "restocks", "purchases", "operations", "refused", "stories"),
             *("money_in_escrow_fen", "ledger_drift_fen", "stock_drift", "double_deliveries", "water_drift_ml"),
         )
         return rows + [f"{name}={getattr(self, name)}" for name in names] + [f"balances={str(self.balances).lower()}"]
@@ -220,6 +222,7 @@ async def draw_up(stage: Stage, tally: Tally) -> Account:
         purchases=tally.purchases,
         operations=tally.answers.line,
         refused=len(tally.answers.refused),
+        stories=tally.stories,
         purifiers=tuple(await _water_accounts(stage)),
     )
 

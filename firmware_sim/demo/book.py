@@ -6,10 +6,11 @@ import hashlib
 import json
 import secrets
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from firmware_sim.demo.cast import GOODS, MEMBERS, TOP_UP_FEN, Cast, Goods, Machine
+from firmware_sim.demo.cast import GOODS, MEMBERS, TOP_UP_FEN, Cast, Goods, Machine, Purifier
 
 # The tenant of the first administrator, who runs the demo.
 BRAND: Final = "main"
@@ -37,6 +38,10 @@ PURIFIER: Final = {
     "list_price_fen": 268_000,
     "commission": {"enabled": True, "levels": [1_000, 500, 200]},
 }
+# Rented out under an older system, and not renewed: the week of grace is over.
+OVERDUE: Final = "ZL-0001"
+RENTED_OUT: Final = "YLBL0000ZL00AAAA"
+BEGAN_DAYS_AGO, ENDED_DAYS_AGO = 38, 8
 SUPPLIER: Final = {"supplier": "SP1", "name": "清泉饮品", "contact": "立秋", "mobile": "13900003001"}
 
 
@@ -92,14 +97,31 @@ def write_book(path: Path, cast: Cast, people: dict[str, Person]) -> None:
         "goods": [_goods(number, one) for number, one in enumerate(GOODS)],
         "warehouse": [{"shop": SHOP, "goods": one.goods, "on_hand": WAREHOUSE} for one in GOODS],
         "products": [PURIFIER],
-        "machines": [_machine(machine) for machine in cast.everybody],
+        "machines": [*(_machine(machine) for machine in cast.everybody), _rented_out()],
         "aisles": [{"machine": one.machine, **aisle} for one in cast.machines for aisle in one.aisles()],
         "members": [_member(one, people) for one in MEMBERS],
+        "rentals": [_rental()],
         "suppliers": [SUPPLIER],
         "supplied_goods": [{"supplier": "SP1", "goods": GOODS[0].goods, "spec": "24 x 550 ml", "price_fen": 90}],
         "communities": [COMMUNITY],
     }
     path.write_text(json.dumps(book, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def _rented_out() -> dict[str, Any]:
+    at_home = Purifier(RENTED_OUT, "云岭厨下净水机", "at home")
+    return {"machine": RENTED_OUT, "name": at_home.name, "place": at_home.place, "purifier": at_home.config()}
+
+
+def _rental() -> dict[str, Any]:
+    today = datetime.now(UTC).replace(microsecond=0)
+    began, ends = (today - timedelta(days=days) for days in (BEGAN_DAYS_AGO, ENDED_DAYS_AGO))
+    row = {"rental": OVERDUE, "product": PRODUCT, "member": FRIEND, "machine": RENTED_OUT, "state": "running"}
+    return row | {
+        "bought_days": 30,
+        "began": began.isoformat(),
+        "ends": ends.isoformat(),
+    }
 
 
 def _account(person: Person) -> dict[str, Any]:

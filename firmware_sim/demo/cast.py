@@ -76,6 +76,15 @@ class Purifier:
             "filters": [
                 {"position": 1, "name": "PP 棉 PP cotton", "lifetime_hours": 4_320, "worklife_hours": 540},
                 {"position": 2, "name": "RO 膜 RO membrane", "lifetime_hours": 17_520, "worklife_hours": 4_000},
+                # Worn out while somebody looks.
+                {
+                    "position": SCREEN,
+                    "name": "滤网 Screen",
+                    "lifetime_hours": 4_320,
+                    "worklife_hours": 540,
+                    "litres_max": 3,
+                    "warn_percent": 50,
+                },
             ],
             "limits": {"pour_ml_max": 3_000},
         }
@@ -94,6 +103,8 @@ class Outlet:
 # Fast outlets: a glass is full while one looks.
 OUTLETS: Final = (Outlet("normal", 1, 40, 90), Outlet("cold", 2, 60, 90), Outlet("hot", 3, 80, 60))
 GLASSES_ML: Final = (200, 300, 500, 1_000)
+
+SCREEN: Final = 3  # the position of the filter that does not last long
 
 CAPACITY: Final = 12
 OPENING: Final = 4  # what lies in every aisle before the restocker comes

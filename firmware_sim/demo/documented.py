@@ -6,7 +6,6 @@ file and a flag.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -132,8 +131,6 @@ class Answers:
 
     fullest: dict[str, Answer] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
-    # Set once every operation was answered.
-    complete: asyncio.Event = field(default_factory=asyncio.Event)
 
     def hear(self, operation: str, answer: Answer, refusal: str | None) -> None:
         """Take note of one answer; what is in no documentation counts only when it is refused."""
@@ -144,8 +141,6 @@ class Answers:
         before = self.fullest.get(operation)
         if before is None or len(before.body) < len(answer.body):
             self.fullest[operation] = answer
-        if len(self.fullest) == len(DOCUMENTED):
-            self.complete.set()
 
     @property
     def line(self) -> str:

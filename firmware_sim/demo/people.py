@@ -14,6 +14,7 @@ from firmware_sim.demo.cast import GLASSES_ML, GOODS, MEMBERS, OUTLETS, Machine,
 from firmware_sim.demo.documented import Answers
 from firmware_sim.demo.processes import Failed
 from firmware_sim.demo.stage import Stage
+from firmware_sim.demo.stories import STORIES, Story
 from firmware_sim.demo.wire import Refused
 
 # Seconds between two of the same kind, on average. A human pace for three machines; a vend takes about four.
@@ -46,6 +47,21 @@ class Tally:
     # What the first page of each old program shows, by its name.
     boards: dict[str, str] = field(default_factory=dict)
     answers: Answers = field(default_factory=Answers)
+
+    # Stories of old programs that were heard to their end, and set once all of them were.
+    heard: set[str] = field(default_factory=set)
+    complete: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def hear(self, story: Story) -> None:
+        """A story was heard to its end."""
+        self.heard.add(story.title)
+        if len(self.heard) == len(STORIES):
+            self.complete.set()
+
+    @property
+    def stories(self) -> str:
+        """How many of how many were heard."""
+        return f"{len(self.heard)}/{len(STORIES)}"
 
     def tell(self, line: str) -> None:
         """Keep a line for the screen."""

@@ -66,6 +66,7 @@ class Players:
             pause_s = BREATH_S
             with contextlib.suppress(*TROUBLE):
                 await self._play(story, programs)
+                self._tally.hear(story)
                 if story.again_s is None:
                     self._tally.tell(story.title)
                     return
@@ -119,6 +120,8 @@ class Players:
                 return {"code": await self._code(**fields)}
             case "leak":
                 await self._stage.sim.fault(fields["machine"], "leak", "on")
+            case "new filter":
+                await self._stage.panels[fields["machine"]].ask("change_filter", position=fields["position"])
             case "purchase":
                 self._tally.purchases += 1
             case "board":

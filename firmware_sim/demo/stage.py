@@ -225,8 +225,8 @@ async def _restock(stage: Stage, machine: Machine) -> None:
 
 async def _until_selling(stage: Stage) -> None:
     async def all_sell() -> bool:
-        machines = await stage.api.every("/machines")
-        return all(machine["online"] and machine["selling"] for machine in machines)
+        machines = {one["machine"]: one for one in await stage.api.every("/machines")}
+        return all(machines[name]["online"] and machines[name]["selling"] for name in stage.panels)
 
     await _until(all_sell, "all machines are online and selling")
 

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from firmware_sim.demo.book import BRAND, CUSTOMER, FRIEND, PRODUCT, SHOP, barcode
-from firmware_sim.demo.cast import GOODS, MACHINES, PURIFIERS
+from firmware_sim.demo.book import BRAND, CUSTOMER, FRIEND, OVERDUE, PRODUCT, RENTED_OUT, SHOP, barcode
+from firmware_sim.demo.cast import GOODS, MACHINES, PURIFIERS, SCREEN
 
 # Anything that is not nothing.
 SOME: Final = "something"
@@ -292,6 +292,35 @@ LEAK: Final = Story(
     ),
 )
 
+CARTRIDGE: Final = Story(
+    "a filter is near its end, and somebody puts in a new one",
+    (
+        ask(
+            "office",
+            "AE-01.tickets",
+            type=5,
+            status=1,
+            device_id=PURIFIERS[0].machine,
+            keep={"ticket": "tickets.0.ticket_id"},
+        ),
+        ask("office", "POST /tickets/<TID>/dispatch", TID="$ticket", name="立夏", mobile="13900002001"),
+        happens("new filter", machine=PURIFIERS[0].machine, position=SCREEN),
+        ask("office", "GET /tickets/<TID>", TID="$ticket", until={"data.status": 6}),
+    ),
+    again_s=10.0,
+)
+
+FETCHED: Final = Story(
+    "a rental that nobody renewed is over, and its purifier is fetched",
+    (
+        ask("friend", "GET /rentals", until={"rentals.0.status": "dismantling"}),
+        ask("office", "AE-01.tickets", type=6, device_id=RENTED_OUT, keep={"ticket": "tickets.0.ticket_id"}),
+        ask("office", "POST /tickets/<TID>/dispatch", TID="$ticket", name="立夏", mobile="13900002001"),
+        ask("office", "POST /rentals/<RID>/end", RID=OVERDUE),
+        ask("office", "GET /tickets/<TID>", TID="$ticket", until={"data.status": 6}),
+    ),
+)
+
 JOBS: Final = Story(
     "every kind of job is given",
     tuple(
@@ -374,5 +403,5 @@ BRANDS: Final = Story(
 STORIES: Final = (
     *(ROUND, SHELVES, FIGURES, RETURN, REPAIR),
     *(BOUGHT, SENT_BACK, FORGOTTEN, EARNED, NEWCOMER),
-    *(LENT, WATCHED, LEAK, JOBS, RENTED, BRANDS),
+    *(LENT, WATCHED, LEAK, CARTRIDGE, FETCHED, JOBS, RENTED, BRANDS),
 )

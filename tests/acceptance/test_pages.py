@@ -127,7 +127,7 @@ async def test_the_first_questions_of_the_readme_are_answered(tmp_path: Path) ->
         answers = await say([*settings, machines, orders, pick, story, events], tmp_path)
         buying.cancel()
     told = dict(zip(("machines", "orders", "pick", "story", "events"), answers[-5:], strict=True))
-    assert {one["machine"] for one in json.loads(told["machines"])["items"]} == set(stage.panels)
+    assert {one["machine"] for one in json.loads(told["machines"])["items"]} >= set(stage.panels)
     assert json.loads(told["orders"])["items"][0]["machine"] == "vm-0001"
     assert {"order", "attempts", "postings", "tickets"} <= json.loads(told["story"]).keys()
     assert re.search(r"^data: \{.*\}$", told["events"], re.MULTILINE), told["events"]

@@ -18,6 +18,8 @@ async def test_the_demos_book_loads_once(database: Database, tmp_path: Path) -> 
     passwords = Passwords(b"pepper")
     first = await load(database, CREDENTIALS, passwords, VAULT, read_book(tmp_path / "book.json"))
     assert first.problems == []
-    assert first.counts["machines"].created == len(WHOLE_CAST.everybody)
+    # And one that stands in a kitchen since before the demo, whose rental is over.
+    assert first.counts["machines"].created == len(WHOLE_CAST.everybody) + 1
+    assert first.counts["rentals"].created == 1
     again = await load(database, CREDENTIALS, passwords, VAULT, read_book(tmp_path / "book.json"))
     assert (again.differences, again.problems) == ([], [])
