@@ -89,7 +89,8 @@ async def _demo(desk: Desk, asked: Namespace) -> int:
 
 
 async def _stage(desk: Desk, asked: Namespace) -> int:
-    with tempfile.TemporaryDirectory(prefix="aislectl-demo-") as name:
+    # What somebody has mounted there, to practise a full disk, stays; it is not worth a traceback.
+    with tempfile.TemporaryDirectory(prefix="aislectl-demo-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         async with AsyncExitStack() as stack:
             desk.margin.print(desk.say("starting a simulated machine and its agent ..."))

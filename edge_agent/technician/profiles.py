@@ -48,7 +48,7 @@ async def _move(desk: Desk, asked: Namespace) -> int:
         raise Refused("not_confirmed", desk.say("connect the device alone first, or give --yes"))
     options = _given({"--to": asked.to, "--to-baud": asked.to_baud})
     answer = await _ask(desk, "move", asked.file, "--port", asked.port, *_place(desk, asked), *options)
-    answer["settings"] = _follow(desk, asked.port, answer)
+    answer["settings"] = _follow(desk, asked, answer)
     desk.tell(answer, lambda: _where(desk, answer))
     return desks.OK if answer["problem"] is None else desks.FAILED
 
@@ -62,14 +62,15 @@ def _given(options: dict[str, int | None]) -> list[str]:
     return [text for name, value in options.items() if value is not None for text in (name, str(value))]
 
 
-def _follow(desk: Desk, port: str, answer: dict[str, Any]) -> str | None:
+def _follow(desk: Desk, asked: Namespace, answer: dict[str, Any]) -> str | None:
     """Let the settings name the address at which the device is now; what became of them, None where they are not of it.
 
     A device that is heard nowhere is not followed: nobody knows yet where it will be.
     """
     if not answer["answers"]:
         return None
-    return follow(desk.settings_file, port, answer["was"]["slave"], answer["slave"], answer["baud"])
+    was, slave, baud = answer["was"]["slave"], answer["slave"], answer["baud"]
+    return follow(desk.settings_file, asked.port, asked.file, was, slave, baud)
 
 
 def _where(desk: Desk, answer: dict[str, Any]) -> Text:

@@ -33,8 +33,8 @@ def line_baud(path: Path, port: str) -> int | None:
     return lines[0].get("baud", _BAUD) if lines else None
 
 
-def follow(path: Path, port: str, was: int, slave: int, baud: int) -> Followed | None:
-    """Write the new address where the settings at `path` name a device at `was` on this port.
+def follow(path: Path, port: str, profile: str, was: int, slave: int, baud: int) -> Followed | None:
+    """Write the new address where the settings at `path` name a device with this profile at `was` on this port.
 
     None: they name none there, or cannot be read. "by_hand": they name one, and it is for a person to change them:
     the line speaks another speed, the file is not written as usual, or this account may not write it.
@@ -44,7 +44,7 @@ def follow(path: Path, port: str, was: int, slave: int, baud: int) -> Followed |
         tree = tomllib.loads(text)
     except (OSError, ValueError):
         return None
-    places = list(_places(tree, port, was))
+    places = list(_places(tree, port, profile, was))
     if not places:
         return None
     if any(tree["modbus"][line].get("baud", _BAUD) != baud for line, _ in places):
@@ -61,14 +61,14 @@ def follow(path: Path, port: str, was: int, slave: int, baud: int) -> Followed |
     return "followed"
 
 
-def _places(tree: dict[str, Any], port: str, slave: int) -> list[tuple[int, int]]:
+def _places(tree: dict[str, Any], port: str, profile: str, slave: int) -> list[tuple[int, int]]:
     """Which device of which line: both counted from 0. One device may stand there twice, under two names."""
     return [
         (at, place)
         for at, line in enumerate(tree.get("modbus", ()))
         if _same(str(line.get("url")), port)
         for place, device in enumerate(line.get("device", ()))
-        if device.get("slave") == slave
+        if (device.get("slave"), device.get("profile")) == (slave, profile)
     ]
 
 

@@ -324,7 +324,7 @@ async def test_a_device_that_stays_where_it_was_is_told_and_the_settings_stay(tm
     (tmp_path / "deaf.toml").write_text(deaf)
     async with bench(scenario(tmp_path)) as sim:
         port = sim.urls["wp-1"]
-        before = f'[[modbus]]\nurl = "{port}"\n[[modbus.device]]\nslave = {LEVEL}\n'
+        before = f'[[modbus]]\nurl = "{port}"\n[[modbus.device]]\nprofile = "deaf.toml"\nslave = {LEVEL}\n'
         (tmp_path / "agent.toml").write_text(before)
         move = ("profile", "move", "deaf.toml", "--port", port, "--slave", str(LEVEL), "--to", "99", "--yes")
         moved = await aislectl(tmp_path, *move, language="zh_CN.UTF-8")
