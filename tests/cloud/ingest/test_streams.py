@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 
 from cloud.database import Database, incarnation, renew_incarnation
 from cloud.errors import FleetError
@@ -52,7 +52,7 @@ from tests.cloud.fleet import (
 
 async def on_hand(database: Database, machine: str = "m1") -> int:
     async with database.look(tenant=TENANT) as work:
-        query = select(stock_balances.c.on_hand).where(stock_balances.c.machine == machine)
+        query = select(func.sum(stock_balances.c.on_hand)).where(stock_balances.c.machine == machine)
         return int(await work.scalar(query) or 0)
 
 
