@@ -200,7 +200,9 @@ async def test_killed_in_a_pour_the_valve_shuts_and_the_meter_tells(tmp_path: Pa
     assert Counter(fact.order for fact in ends) == Counter(judge.begun), "one fact for every pour that began"
     assert sum(fact.poured_ml for fact in ends) == pytest.approx(poured_ul / 1000, abs=GRAIN_ML * len(ends))
     assert deaths >= len(KILLS) - 2
-    assert judge.ends["ended: power_lost"] >= 3, "the kills struck while water flowed"
+    lost = judge.ends["ended: power_lost"], judge.ends["doubtful: power_lost"]
+    assert sum(lost) >= 5, "the kills struck while water flowed"
+    assert lost[0] >= 1, "and what the dead agent had seen was believed"
 
 
 async def astray(judge: Judge, fault: str, before: dict[str, Any]) -> bool:
