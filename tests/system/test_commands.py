@@ -34,8 +34,8 @@ def test_make_alone_lists_the_words() -> None:
 
 
 def test_the_demo_gets_its_variables() -> None:
-    command = make("-n", "demo", "SECONDS=60", "SEED=7", "FAULTS=all").stdout.splitlines()[-1]
-    assert command.endswith("-m firmware_sim.demo --seconds 60 --seed 7 --faults all")
+    command = make("-n", "demo", "SECONDS=60", "SEED=7", "FAULTS=all", "QUIET=1").stdout.splitlines()[-1]
+    assert command.endswith("-m firmware_sim.demo --seconds 60 --seed 7 --faults all --quiet")
     assert make("-n", "demo").stdout.splitlines()[-1].strip().endswith("-m firmware_sim.demo")
 
 
