@@ -155,9 +155,9 @@ async def days_to_empty(work: Work, tenant: str, *, machine: str | None = None) 
             row.machine,
             row.aisle,
             row.goods,
-            row.on_hand - row.held,
+            row.sellable,
             int(row.sold),
-            round((row.on_hand - row.held) * 7 / int(row.sold), 1) if row.sold else None,
+            round(row.sellable * 7 / int(row.sold), 1) if row.sold else None,
         )
         for row in await work.rows(query)
     ]

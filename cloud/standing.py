@@ -153,7 +153,7 @@ def _sells_goods(tenant: str) -> ColumnElement[bool]:
 async def aisles_seen(work: Work, tenant: str, wanted: Collection[str]) -> list[AisleSeen]:
     """Every aisle of these machines that their planograms list, by name and id."""
     asked = _asked(tenant)
-    there = stock_balances.c.on_hand - stock_balances.c.held
+    there = stock_balances.c.sellable
     query = (
         select(
             aisles,
@@ -268,11 +268,12 @@ def _sums(tenant: str, shortage_at: int, of: Select[tuple[str]] | None) -> Subqu
     Full aisles, which are most, are left aside before anything is joined.
     """
     balances, asked = stock_balances.c, _asked(tenant)
-    at, there = max(shortage_at, 0), balances.on_hand - balances.held
+    at = max(shortage_at, 0)
     here = [balances.tenant == tenant, balances.for_sale, *([] if of is None else [balances.machine.in_(of)])]
     is_asked = and_(asked.c.machine == balances.machine, asked.c.aisle == balances.aisle)
-    settled = select(balances.machine, there.label("there")).where(*here, there <= at, ~exists().where(is_asked))
-    moving = select(balances.machine, there + asked.c.quantity).join(asked, is_asked).where(*here)
+    settled = select(balances.machine, balances.sellable.label("there"))
+    settled = settled.where(*here, balances.sellable <= at, ~exists().where(is_asked))
+    moving = select(balances.machine, balances.sellable + asked.c.quantity).join(asked, is_asked).where(*here)
     low = union_all(settled, moving).subquery("low").c
     query = select(low.machine, func.count().label("short"), func.count().filter(low.there <= 0).label("out"))
     return query.where(low.there <= at).group_by(low.machine).subquery("sums")

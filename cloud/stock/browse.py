@@ -12,6 +12,7 @@ from cloud.database import Work, record_of
 from cloud.paging import Ask, Page, page
 from cloud.stock.model import AisleAsk, Balance, Movement, Restock, Return, ReturnState, WarehouseMovement
 from cloud.stock.store import (
+    BALANCE,
     aisle_asks,
     restocks,
     returns,
@@ -24,7 +25,7 @@ from cloud.stock.store import (
 
 async def balances_of(work: Work, tenant: str, machine: str) -> list[Balance]:
     """What lies in each aisle of a machine."""
-    query = select(stock_balances).where(stock_balances.c.tenant == tenant, stock_balances.c.machine == machine)
+    query = select(*BALANCE).where(stock_balances.c.tenant == tenant, stock_balances.c.machine == machine)
     return [record_of(Balance, row) for row in await work.rows(query.order_by(stock_balances.c.aisle))]
 
 

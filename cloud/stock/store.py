@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Index, Table, Text, and_, bindparam, select, tuple_
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Computed,
+    Index,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    select,
+    text,
+    tuple_,
+)
 
 from cloud.database import Work, metadata, record_of, row_of, tenant_column
 from cloud.stock.model import AisleAsk, Balance, Movement, Restock, Return, WarehouseMovement
@@ -37,7 +51,19 @@ stock_balances = Table(
     Column("on_hand", BigInteger, nullable=False),
     Column("held", BigInteger, nullable=False),
     Column("for_sale", Boolean, nullable=False),
+    Column("sellable", BigInteger, Computed("on_hand - held", persisted=True)),
+    Index(
+        "ix_stock_balances_sellable",
+        "tenant",
+        "sellable",
+        "machine",
+        "aisle",
+        postgresql_where=text("for_sale"),
+        sqlite_where=text("for_sale"),
+    ),
 )
+# What a `Balance` is made of.
+BALANCE = tuple(column for column in stock_balances.c if column.computed is None)
 
 # Append-only. What is in a warehouse is the sum of these.
 warehouse_movements = Table(
@@ -120,7 +146,7 @@ async def find_balances(work: Work, aisles: Collection[AisleKey], *, lock: bool)
     if not aisles:
         return {}
     key = tuple_(stock_balances.c.tenant, stock_balances.c.machine, stock_balances.c.aisle)
-    query = select(stock_balances).where(key.in_(sorted(aisles))).order_by(*key.clauses)
+    query = select(*BALANCE).where(key.in_(sorted(aisles))).order_by(*key.clauses)
     rows = await work.rows(query.with_for_update() if lock else query)
     return {(row.tenant, row.machine, row.aisle): record_of(Balance, row) for row in rows}
 

@@ -25,11 +25,13 @@ DO $$ DECLARE name text; BEGIN
         EXECUTE format('CREATE TABLE kept.%I AS TABLE public.%I', name, name);
     END LOOP;
 END $$;
-CREATE FUNCTION kept.restore() RETURNS void LANGUAGE plpgsql AS $$ DECLARE name text; BEGIN
+CREATE FUNCTION kept.restore() RETURNS void LANGUAGE plpgsql AS $$ DECLARE name text; written text; BEGIN
     SET LOCAL session_replication_role = replica;
     FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'kept' LOOP
         EXECUTE format('DELETE FROM public.%I', name);
-        EXECUTE format('INSERT INTO public.%I SELECT * FROM kept.%I', name, name);
+        SELECT string_agg(quote_ident(attname), ', ') INTO written FROM pg_attribute
+            WHERE attrelid = format('public.%I', name)::regclass AND attnum > 0 AND attgenerated = '';
+        EXECUTE format('INSERT INTO public.%I (%s) SELECT %s FROM kept.%I', name, written, written, name);
     END LOOP;
 END $$;
 """
