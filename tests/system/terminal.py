@@ -85,7 +85,9 @@ def terminal(folder: Path, name: str, *, language: str) -> Iterator[Terminal]:
     """A shell in a terminal of its own; its server ends with the block."""
     assert shutil.which("tmux"), "the tests need tmux: apt-get install tmux"
     window = Terminal(folder / "tmux", name)
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("LC_", "LANG", "TMUX", "NO_COLOR"))}
+    # COLUMNS and LINES of whoever runs the tests would be believed before the window's own size.
+    others = ("LC_", "LANG", "TMUX", "NO_COLOR", "COLUMNS", "LINES")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(others)}
     environment = kept | {
         "LANG": language,
         "SHELL": "/bin/sh",
