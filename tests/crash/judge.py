@@ -39,7 +39,8 @@ class Judge:
             expected = {"delivered": (1,), "failed": (0,), "unknown": (0, 1)}[row["state"]]
             assert fell in expected, f"{fell} items fell for {row}"
         again = await agent.press(press, aisle)
-        assert again is not None
+        if again is None:
+            raise ConnectionError("the agent died before it answered")
         assert again["state"] == ("delivered" if row is None else row["state"])
         runs_then, fell_then = await self._since(before)
         assert (runs_then, fell_then) == ((1, 1) if row is None else (runs, fell)), "the same press turned again"
