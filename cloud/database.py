@@ -19,8 +19,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import Any, TypeVar
 
+import asyncpg
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -44,8 +46,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.engine.result import ResultMetaData
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from shared.clock import Clock, SystemClock
 
@@ -94,10 +98,17 @@ VALUES_AT_ONCE = 5_000
 # From here on the arrays of `_insert_as_arrays` are worth their longer statement.
 MANY_ROWS = 8
 
+# The column in which a page of a list tells how long the whole list is; part of no record.
+IN_ALL = "rows_in_all"
+
 # PostgreSQL: serialization_failure and deadlock_detected. Nothing was written, so running again is safe.
 _COLLISIONS = frozenset({"40001", "40P01"})
 
 _SET_TENANT = text("SELECT set_config('aisleflow.tenant', :tenant, true)")
+
+# A connection to PostgreSQL that answered within this time is believed to be there still. Asking it before every Work
+# costs three messages; where it died all the same, the Work fails, and the pool gives up all that are older.
+BELIEVED_MS = 5_000
 
 
 class Work:
@@ -126,9 +137,9 @@ class Work:
         """All rows that the statement answers."""
         return (await self._connection.execute(statement)).all()
 
-    async def row(self, statement: Executable) -> Row[Any] | None:
+    async def row(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Row[Any] | None:
         """The only row that the statement answers, or None; more than one is a bug and raises."""
-        return (await self._connection.execute(statement)).one_or_none()
+        return (await self._connection.execute(statement, parameters)).one_or_none()
 
     async def scalar(self, statement: Executable) -> Any:
         """The first column of the first row, or None."""
@@ -216,9 +227,11 @@ class Database:
     @asynccontextmanager
     async def work(self, *, tenant: str | None = None) -> AsyncIterator[Work]:
         """One transaction for `tenant`, or with None for the platform itself; committed unless the block raises."""
-        async with self.engine.connect() as connection, connection.begin():
-            work = await self._begin(connection, tenant)
-            yield work
+        async with self.engine.connect() as fresh:
+            connection = await fresh.execution_options(tenant=EVERY_TENANT if tenant is None else tenant)
+            async with connection.begin():
+                work = Work(connection, tenant, self.clock.wall_ms())
+                yield work
         work.committed()
 
     @asynccontextmanager
@@ -227,10 +240,11 @@ class Database:
         async with self.engine.connect() as fresh:
             connection = await fresh.execution_options(
                 **({"looking": True} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}),
+                tenant=EVERY_TENANT if tenant is None else tenant,
                 postgresql_readonly=True,
             )
             async with connection.begin():
-                yield await self._begin(connection, tenant)
+                yield Work(connection, tenant, self.clock.wall_ms())
 
     async def transact(self, use_case: Callable[[Work], Awaitable[T]], *, tenant: str | None = None) -> T:
         """Run `use_case` in a Work, again when another Work got in its way; the last collision is raised."""
@@ -255,11 +269,6 @@ class Database:
     @property
     def is_sqlite(self) -> bool:
         return self.engine.dialect.name == "sqlite"
-
-    async def _begin(self, connection: AsyncConnection, tenant: str | None) -> Work:
-        if not self.is_sqlite:
-            await connection.execute(_SET_TENANT, {"tenant": EVERY_TENANT if tenant is None else tenant})
-        return Work(connection, tenant, self.clock.wall_ms())
 
 
 def is_collision(error: DBAPIError) -> bool:
@@ -294,7 +303,16 @@ def record_of(kind: Callable[..., T], row: Row[Any], **decoded: Any) -> T:
 
     A row's own mapping takes four times as long, which long lists feel.
     """
-    return kind(**dict(zip(row._fields, row, strict=True)) | decoded)
+    values = dict(zip(_names(row._parent), row, strict=True))
+    values.pop(IN_ALL, None)
+    values.update(decoded)
+    return kind(**values)
+
+
+# All rows of an answer share their names, which each of them would put together anew.
+@lru_cache(maxsize=100)
+def _names(answer: ResultMetaData) -> tuple[str, ...]:
+    return tuple(answer.keys)
 
 
 def one_of(work: Work, column: ColumnElement[Any], values: Iterable[Any]) -> Iterator[ColumnElement[bool]]:
@@ -328,15 +346,53 @@ def _insert_as_arrays(table: Table, rows: Sequence[Mapping[str, Any]]) -> tuple[
     return postgresql.insert(table).from_select(names, select(*[given.c[name] for name in names])), arrays
 
 
+class _PostgresConnection(asyncpg.Connection):  # type: ignore[misc]
+    """Begins a transaction and names its tenant in one message instead of two."""
+
+    tenant: str | None = None
+
+    async def execute(self, query: str, *args: Any, **options: Any) -> str:
+        """What begins a transaction names the tenant too; in hex, so that a name can never be more than one."""
+        if query.startswith("BEGIN") and self.tenant is not None:
+            name = f"convert_from('\\x{self.tenant.encode().hex()}', 'UTF8')"
+            query = f"{query} SELECT set_config('aisleflow.tenant', {name}, true)"
+        return str(await super().execute(query, *args, **options))
+
+
+def _postgres_engine(url: str) -> AsyncEngine:
+    engine = create_async_engine(
+        url,
+        pool_size=POOL_SIZE,
+        max_overflow=POOL_OVERFLOW,
+        connect_args={"server_settings": POSTGRES_SETTINGS, "connection_class": _PostgresConnection},
+    )
+    clock = SystemClock()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Connection) -> None:
+        # None where no Work begins: migrations are bound by no tenant.
+        tenant = connection.get_execution_options().get("tenant")
+        connection.connection.driver_connection.tenant = tenant  # type: ignore[union-attr]
+
+    @event.listens_for(engine.sync_engine, "checkin")
+    def answered(_: Any, record: ConnectionPoolEntry) -> None:
+        record.info["answered_ms"] = clock.mono_ms()
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def believe(connection: Any, record: ConnectionPoolEntry, _: Any) -> None:
+        now_ms = clock.mono_ms()
+        if now_ms - record.info.get("answered_ms", now_ms) > BELIEVED_MS:
+            try:
+                connection.ping()
+            except engine.dialect.loaded_dbapi.Error as error:
+                raise DisconnectionError from error  # the pool puts a new one in its place
+
+    return engine
+
+
 def _engine(url: str) -> AsyncEngine:
     if make_url(url).get_backend_name() != "sqlite":
-        return create_async_engine(
-            url,
-            pool_size=POOL_SIZE,
-            max_overflow=POOL_OVERFLOW,
-            pool_pre_ping=True,
-            connect_args={"server_settings": POSTGRES_SETTINGS},
-        )
+        return _postgres_engine(url)
     # One connection: SQLite has one writer anyhow, and before 3.51.3 a WAL that two connections share can be lost.
     engine = create_async_engine(url, pool_size=1, max_overflow=0)
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Row, Select, func, literal, select
+from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, func, literal, select
 
-from cloud.database import Work
+from cloud.database import IN_ALL, Work
 from cloud.errors import FleetError
 
 T = TypeVar("T")
@@ -85,12 +85,20 @@ async def page(
     `ask.equals` names columns of `sorts` too: a name that is not there is a bug of the dialect that asked.
     """
     query = query.where(*(sorts[name] == value for name, value in ask.equals.items()))
+    counted = _count(query)
+    ordered = query.order_by(*_order(ask.sort, sorts), *ties).limit(ask.page_size).offset(ask.start)
+    rows = await work.rows(ordered.add_columns(counted.label(IN_ALL)))
+    # Nothing here, and something before it: then no row told how long the list is.
+    alone = 0 if rows or not ask.start else await work.scalar(select(counted))
+    total = rows[0]._mapping[IN_ALL] if rows else alone
+    return Page([make(row) for row in rows], total, ask.page, ask.page_size)
+
+
+def _count(query: Select[Any]) -> ScalarSelect[int]:
     # Without columns, an index is enough to count by.
     each = query.with_only_columns(literal(1), maintain_column_froms=True)
     counted = each.order_by(None).limit(COUNT_MAX).subquery()
-    total = await work.scalar(select(func.count()).select_from(counted))
-    ordered = query.order_by(*_order(ask.sort, sorts), *ties).limit(ask.page_size).offset(ask.start)
-    return Page([make(row) for row in await work.rows(ordered)], int(total or 0), ask.page, ask.page_size)
+    return select(func.count()).select_from(counted).scalar_subquery()
 
 
 def _order(sort: str | None, sorts: Mapping[str, ColumnElement[Any]]) -> list[ColumnElement[Any]]:

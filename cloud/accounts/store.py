@@ -15,10 +15,12 @@ from sqlalchemy import (
     Index,
     Integer,
     Row,
+    Select,
     Table,
     Text,
     UniqueConstraint,
     and_,
+    bindparam,
     delete,
     select,
 )
@@ -451,20 +453,28 @@ async def add_token(
     await work.insert(tokens, [{**row, "created_ms": work.now_ms, "expires_ms": expires_ms}])
 
 
+def _holder() -> Select[Any]:
+    same_user = (tokens.c.tenant == users.c.tenant) & (tokens.c.user == users.c.user) & (tokens.c.holder == "user")
+    his_unit = (units.c.tenant == users.c.tenant) & (units.c.unit == users.c.unit)
+    asked = [tokens.c[name] == bindparam(name) for name in ("tenant", "token_hash", "audience")]
+    return (
+        select(tokens.c.holder, tokens.c.user.label("held_by"), *_USER, *[c.label(f"unit_{c.name}") for c in units.c])
+        .join_from(tokens, users, same_user, isouter=True)
+        .join(units, his_unit, isouter=True)
+        .where(*asked, tokens.c.expires_ms > bindparam("now_ms"))
+    )
+
+
+# Every request asks it first, so it is put together once.
+_HOLDER = _holder()
+
+
 async def holder_of_token(
     work: Work, tenant: str, token_hash: str, audience: str
 ) -> tuple[User, Unit | None] | str | None:
     """Who holds a token that has not expired: a user and his unit, or the id of a member."""
-    same_user = (tokens.c.tenant == users.c.tenant) & (tokens.c.user == users.c.user) & (tokens.c.holder == "user")
-    his_unit = (units.c.tenant == users.c.tenant) & (units.c.unit == users.c.unit)
-    query = (
-        select(tokens.c.holder, tokens.c.user.label("held_by"), *_USER, *[c.label(f"unit_{c.name}") for c in units.c])
-        .join_from(tokens, users, same_user, isouter=True)
-        .join(units, his_unit, isouter=True)
-        .where(tokens.c.tenant == tenant, tokens.c.token_hash == token_hash, tokens.c.expires_ms > work.now_ms)
-        .where(tokens.c.audience == audience)
-    )
-    row = await work.row(query)
+    asked = {"tenant": tenant, "token_hash": token_hash, "audience": audience, "now_ms": work.now_ms}
+    row = await work.row(_HOLDER, asked)
     if row is None:
         return None
     if row.holder == "member":

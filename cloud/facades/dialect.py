@@ -197,27 +197,35 @@ class Operation:
     @property
     def body(self) -> type[BaseModel]:
         """The shape of the body asked."""
-        return self._shapes()[0]
+        return _shapes(self.does)[0]
 
     @property
     def query(self) -> type[BaseModel]:
         """The shape of the query asked."""
-        return self._shapes()[1]
+        return _shapes(self.does)[1]
 
     @property
     def tells(self) -> Any:
         """The shape told, or None for an empty answer."""
-        told = get_type_hints(self.does)["return"]
-        return None if told is type(None) else told
+        return _told(self.does)
 
     @property
     def status(self) -> int:
         """The status of success."""
         return 204 if self.tells is None else self.success
 
-    def _shapes(self) -> tuple[type[BaseModel], type[BaseModel]]:
-        body, query = get_args(get_type_hints(self.does)["call"])
-        return body, query
+
+# Asked for on every request, and worth half a statement to find out.
+@cache
+def _shapes(does: Use | Stream) -> tuple[type[BaseModel], type[BaseModel]]:
+    body, query = get_args(get_type_hints(does)["call"])
+    return body, query
+
+
+@cache
+def _told(does: Use | Stream) -> Any:
+    told = get_type_hints(does)["return"]
+    return None if told is type(None) else told
 
 
 # What can go wrong on the HTTP side alone, beside the kinds of a FleetError.

@@ -89,7 +89,8 @@ def mount(app: FastAPI, dialect: Dialect, parts: Parts) -> None:
             responses=dialect.declared_errors(first),
             include_in_schema=(method, path) == (first.method, first.path),
         )
-    app.include_router(router)
+    # Included, a router would look for the route of every request twice.
+    app.router.routes.extend(router.routes)
 
 
 def _answers(rows: Rows, dialect: Dialect) -> Any:

@@ -100,6 +100,7 @@ MAY: list[tuple[str, set[str]]] = [
         r"cloud\.(app|processes|__main__)",
         {"cloud", "shared", "fastapi", "starlette", "uvicorn", "sqlalchemy", "prometheus_client"},
     ),
+    (r"cloud\.database", {"cloud", "shared", "sqlalchemy", "asyncpg"}),
     # Adapters to other people's services know their protocols and nothing of ours.
     (
         r"cloud\.providers\.(payment|sms|recording|asking|keys|wechat|alipay|aliyun_sms|wechat_people|directory)",

@@ -8,9 +8,11 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, select, text
 from sqlalchemy.exc import DBAPIError
 
+import cloud.database
 from cloud.catalog.store import goods
 from cloud.database import Database, Work, incarnation
 from cloud.migrations import is_current, migrate, whole_metadata
+from tests.cloud.postgres import PostgresServer
 
 
 def goods_row(tenant: str, name: str) -> dict[str, object]:
@@ -100,6 +102,25 @@ async def test_without_the_filter_of_the_application_a_tenant_still_sees_only_it
             await work.insert(goods, [goods_row("t2", "water")])
     async with on_postgres.engine.connect() as connection:  # a connection that names no tenant at all
         assert (await connection.execute(select(goods))).all() == []
+
+
+async def test_a_tenant_of_any_name_is_a_name_and_nothing_more(on_postgres: Database) -> None:
+    name = "t1', true); SELECT set_config('aisleflow.tenant', '*"
+    async with on_postgres.work(tenant=None) as work:
+        await work.insert(goods, [goods_row("t1", "cola"), goods_row(name, "tea")])
+    async with on_postgres.look(tenant=name) as work:
+        assert [row.goods for row in await work.rows(select(goods))] == ["tea"]
+
+
+async def test_a_connection_that_died_unused_is_replaced(
+    on_postgres: Database, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cloud.database, "BELIEVED_MS", -1)
+    async with on_postgres.look() as work:
+        before = await work.scalar(text("SELECT pg_backend_pid()"))
+    await postgres.admin(f"SELECT pg_terminate_backend({before}, 60000)")
+    async with on_postgres.look() as work:
+        assert await work.scalar(text("SELECT pg_backend_pid()")) != before
 
 
 async def test_every_table_with_a_tenant_has_the_second_lock(on_postgres: Database) -> None:
