@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from sqlalchemy import ColumnElement, and_, case, func, literal, or_, select
+from sqlalchemy import ColumnElement, Subquery, and_, case, func, literal, or_, select
 
 from cloud.calendar import DAY_MS, HOUR_MS, Calendar
 from cloud.catalog.store import goods
@@ -95,28 +95,26 @@ async def first_sale(work: Work, tenant: str, shop: str, calendar: Calendar) -> 
 
 async def best_machines(work: Work, tenant: str, shop: str, calendar: Calendar, period: Period) -> list[Ranked]:
     """The machines that sold most, by money."""
-    together = and_(machines.c.tenant == orders.c.tenant, machines.c.machine == orders.c.machine)
-    query = (
-        select(orders.c.machine.label("id"), machines.c.name, machines.c.number, func.count().label("orders"), _fen())
-        .join(machines, together)
-        .where(_within(tenant, shop, calendar, period))
-        .group_by(orders.c.machine, machines.c.name, machines.c.number)
-    )
-    rows = await work.rows(query.order_by(_FEN.desc(), orders.c.machine).limit(RANKED))
+    best = _best(orders.c.machine, _within(tenant, shop, calendar, period))
+    named = and_(machines.c.tenant == tenant, machines.c.machine == best.c.id)
+    query = select(best, machines.c.name, machines.c.number).join(machines, named)
+    rows = await work.rows(query.order_by(best.c.fen.desc(), best.c.id))
     return [Ranked(row.id, row.name, row.number or row.name, row.orders, int(row.fen)) for row in rows]
 
 
 async def best_goods(work: Work, tenant: str, shop: str, calendar: Calendar, period: Period) -> list[Ranked]:
     """The goods that sold most, by money."""
-    together = and_(goods.c.tenant == orders.c.tenant, goods.c.goods == orders.c.goods)
-    query = (
-        select(orders.c.goods.label("id"), goods.c.name, func.count().label("orders"), _fen())
-        .outerjoin(goods, together)
-        .where(_within(tenant, shop, calendar, period))
-        .group_by(orders.c.goods, goods.c.name)
-    )
-    rows = await work.rows(query.order_by(_FEN.desc(), orders.c.goods).limit(RANKED))
+    best = _best(orders.c.goods, _within(tenant, shop, calendar, period))
+    named = and_(goods.c.tenant == tenant, goods.c.goods == best.c.id)
+    query = select(best, goods.c.name).outerjoin(goods, named)
+    rows = await work.rows(query.order_by(best.c.fen.desc(), best.c.id))
     return [Ranked(row.id, row.name or row.id, "", row.orders, int(row.fen)) for row in rows]
+
+
+def _best(which: ColumnElement[str], here: ColumnElement[bool]) -> Subquery:
+    """The few that sold most, found before anybody asks for names."""
+    query = select(which.label("id"), func.count().label("orders"), _fen()).where(here).group_by(which)
+    return query.order_by(_FEN.desc(), which).limit(RANKED).subquery("best")
 
 
 def _fen() -> ColumnElement[int]:

@@ -133,17 +133,17 @@ class Work:
         """Run one statement; a list of parameter sets runs it once for each."""
         return await self._connection.execute(statement, parameters)
 
-    async def rows(self, statement: Executable) -> Sequence[Row[Any]]:
+    async def rows(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
         """All rows that the statement answers."""
-        return (await self._connection.execute(statement)).all()
+        return (await self._connection.execute(statement, parameters)).all()
 
     async def row(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Row[Any] | None:
         """The only row that the statement answers, or None; more than one is a bug and raises."""
         return (await self._connection.execute(statement, parameters)).one_or_none()
 
-    async def scalar(self, statement: Executable) -> Any:
+    async def scalar(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Any:
         """The first column of the first row, or None."""
-        return (await self._connection.execute(statement)).scalar()
+        return (await self._connection.execute(statement, parameters)).scalar()
 
     async def changed(self, statement: Executable) -> int:
         """How many rows the statement changed."""

@@ -7,11 +7,11 @@ are filtered by equality with any of their columns name those in the same way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, func, literal, select
+from sqlalchemy import ColumnElement, Integer, Row, ScalarSelect, Select, bindparam, func, literal, select
 
 from cloud.database import IN_ALL, Work
 from cloud.errors import FleetError
@@ -28,6 +28,9 @@ PAGE_MAX = 5_000
 OFFSET_MAX = PAGE_MAX * PAGE_SIZE_MAX
 # Counting a million rows takes longer than everything else in a list together, and nobody reads the last digits.
 COUNT_MAX = 100_000
+
+# Listings that a browse function keeps for the questions it is asked again; each has about 100 kB.
+LISTINGS_KEPT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,59 @@ class Page(Generic[T]):
         return self.page + 1 if more and self.page < PAGE_MAX else None
 
 
+class Listing:
+    """A list as a question: its rows, what they may be sorted by, and what breaks ties.
+
+    Putting a statement together takes longer than asking it, so a listing keeps each one that it made. Lists that are
+    asked for all day are made once (`functools.lru_cache`) of what narrows them. One that only `grows` (its rows are
+    never taken out, nor changed in what narrows it) is counted no more once it was `COUNT_MAX` long.
+    """
+
+    def __init__(
+        self,
+        query: Select[Any],
+        sorts: Mapping[str, ColumnElement[Any]],
+        ties: tuple[ColumnElement[Any], ...],
+        *,
+        grows: bool = False,
+    ) -> None:
+        self._query = query
+        self._sorts = sorts
+        self._ties = ties
+        self._grows = grows
+        self._total: ColumnElement[int] | None = None
+        self._made: dict[tuple[str | None, ...], tuple[Select[Any], Select[tuple[int]]]] = {}
+
+    async def page(self, work: Work, ask: Ask, make: Callable[[Row[Any]], T]) -> Page[T]:
+        """Cut one page; FleetError invalid for a `sort` that is not one of `sorts`. Without one, ties order.
+
+        `ask.equals` names columns of `sorts` too: a name that is not there is a bug of the dialect that asked.
+        """
+        key = (ask.sort, *sorted(ask.equals))
+        if key not in self._made:
+            self._made[key] = self._cut(ask.sort, key[1:])
+        cut, counted = self._made[key]
+        narrow = {f"equal_{name}": value for name, value in ask.equals.items()}
+        rows = await work.rows(cut, {**narrow, "page_size": ask.page_size, "page_start": ask.start})
+        # Nothing here, and something before it: then no row told how long the list is.
+        alone = 0 if rows or not ask.start else await work.scalar(counted, narrow)
+        total = rows[0]._mapping[IN_ALL] if rows else alone
+        if self._grows and total == COUNT_MAX and not narrow and self._total is None:
+            self._total = literal(COUNT_MAX)
+            self._made.clear()
+        return Page([make(row) for row in rows], total, ask.page, ask.page_size)
+
+    def _cut(self, sort: str | None, equal: Iterable[Any]) -> tuple[Select[Any], Select[tuple[int]]]:
+        sorts = self._sorts
+        query = self._query.where(
+            *(sorts[name] == bindparam(f"equal_{name}", type_=sorts[name].type) for name in equal)
+        )
+        counted = _count(query) if equal or self._total is None else self._total
+        part = query.order_by(*_order(sort, sorts), *self._ties)
+        part = part.limit(bindparam("page_size", type_=Integer)).offset(bindparam("page_start", type_=Integer))
+        return part.add_columns(counted.label(IN_ALL)), select(counted)
+
+
 async def page(
     work: Work,
     query: Select[Any],
@@ -80,18 +136,8 @@ async def page(
     ties: tuple[ColumnElement[Any], ...],
     make: Callable[[Row[Any]], T],
 ) -> Page[T]:
-    """Cut one page out of `query`; FleetError invalid for a `sort` that is not in `sorts`. Without one, ties order.
-
-    `ask.equals` names columns of `sorts` too: a name that is not there is a bug of the dialect that asked.
-    """
-    query = query.where(*(sorts[name] == value for name, value in ask.equals.items()))
-    counted = _count(query)
-    ordered = query.order_by(*_order(ask.sort, sorts), *ties).limit(ask.page_size).offset(ask.start)
-    rows = await work.rows(ordered.add_columns(counted.label(IN_ALL)))
-    # Nothing here, and something before it: then no row told how long the list is.
-    alone = 0 if rows or not ask.start else await work.scalar(select(counted))
-    total = rows[0]._mapping[IN_ALL] if rows else alone
-    return Page([make(row) for row in rows], total, ask.page, ask.page_size)
+    """One page of a listing that is made for this once; see `Listing.page`."""
+    return await Listing(query, sorts, ties).page(work, ask, make)
 
 
 def _count(query: Select[Any]) -> ScalarSelect[int]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Any, Literal
 
 from sqlalchemy import (
@@ -20,7 +21,9 @@ from sqlalchemy import (
     Row,
     Select,
     Subquery,
+    Text,
     and_,
+    bindparam,
     case,
     cast,
     exists,
@@ -35,7 +38,7 @@ from cloud.accounts.reach import within
 from cloud.catalog.store import goods, pictures_of
 from cloud.database import Work
 from cloud.machines.store import aisles, commands, machine_profiles, machines
-from cloud.paging import Ask, Page, page
+from cloud.paging import LISTINGS_KEPT, Ask, Listing, Page
 from cloud.stock.store import aisle_asks, stock_balances, warehouse_balances
 from cloud.tickets.create import OUT_OF_STOCK
 from cloud.tickets.model import Condition
@@ -90,13 +93,22 @@ class StandingFilter:
 
     shop: str | None = None
     search: str | None = None
-    standings: Collection[Standing] | None = None
+    standings: frozenset[Standing] | None = None
 
 
 async def list_standings(
     work: Work, reach: Reach, tenant: str, wanted: StandingFilter, ask: Ask, *, shortage_at: int
 ) -> Page[MachineStanding]:
     """The machines in shops within reach, by id; sorted by -short or -out on wish."""
+    needs_sums = ask.sort is not None or wanted.standings is not None
+    listing = _listing(reach, tenant, wanted, shortage_at if needs_sums else None)
+    found = await listing.page(work, ask, make=lambda row: row)
+    return Page(await _standings(work, tenant, found.items, shortage_at), found.total, found.page, found.page_size)
+
+
+@lru_cache(maxsize=LISTINGS_KEPT)
+def _listing(reach: Reach, tenant: str, wanted: StandingFilter, shortage_at: int | None) -> Listing:
+    """Without `shortage_at` nothing is added up, and the list has no sorts."""
     here = within(reach, tenant=machines.c.tenant, unit=machines.c.shop)
     query = select(machines).where(
         machines.c.tenant == tenant, machines.c.shop.is_not(None), here, _sells_goods(tenant)
@@ -106,17 +118,16 @@ async def list_standings(
     if wanted.search is not None:
         columns = (machines.c.name, machines.c.number)
         query = query.where(or_(*(func.lower(c).contains(wanted.search.lower(), autoescape=True) for c in columns)))
-    # Looking up each aisle's machine costs more than adding up the few whose machine is not listed.
-    every = wanted.shop is None and wanted.search is None and not reach.path
     sorts: dict[str, ColumnElement[Any]] = {}
-    if ask.sort is not None or wanted.standings is not None:
+    if shortage_at is not None:
+        # Looking up each aisle's machine costs more than adding up the few whose machine is not listed.
+        every = wanted.shop is None and wanted.search is None and not reach.path
         sums = _sums(tenant, shortage_at, None if every else query.with_only_columns(machines.c.machine))
         query = query.outerjoin(sums, sums.c.machine == machines.c.machine)
         sorts = {name: func.coalesce(sums.c[name], 0) for name in ("short", "out")}
         if wanted.standings is not None:
             query = query.where(_standing(sums, tenant).in_(sorted(wanted.standings)))
-    found = await page(work, query, ask, sorts=sorts, ties=(machines.c.machine,), make=lambda row: row)
-    return Page(await _standings(work, tenant, found.items, shortage_at), found.total, found.page, found.page_size)
+    return Listing(query, sorts, (machines.c.machine,))
 
 
 async def standings_of(
@@ -152,6 +163,13 @@ def _sells_goods(tenant: str) -> ColumnElement[bool]:
 
 async def aisles_seen(work: Work, tenant: str, wanted: Collection[str]) -> list[AisleSeen]:
     """Every aisle of these machines that their planograms list, by name and id."""
+    rows = await work.rows(_aisles(), {"tenant": tenant, "machines": sorted(wanted)})
+    return [_aisle_seen(row) for row in rows]
+
+
+@cache
+def _aisles() -> Select[Any]:
+    tenant = bindparam("tenant", type_=Text)
     asked = _asked(tenant)
     there = stock_balances.c.sellable
     query = (
@@ -184,10 +202,9 @@ async def aisles_seen(work: Work, tenant: str, wanted: Collection[str]) -> list[
                 warehouse_balances.c.goods == aisles.c.goods,
             ),
         )
-        .where(aisles.c.tenant == tenant, aisles.c.listed, aisles.c.machine.in_(sorted(wanted)))
+        .where(aisles.c.tenant == tenant, aisles.c.listed, aisles.c.machine.in_(bindparam("machines", expanding=True)))
     )
-    rows = await work.rows(query.order_by(aisles.c.machine, aisles.c.name, aisles.c.id))
-    return [_aisle_seen(row) for row in rows]
+    return query.order_by(aisles.c.machine, aisles.c.name, aisles.c.id)
 
 
 def _aisle_seen(row: Row[Any]) -> AisleSeen:
@@ -234,8 +251,13 @@ def _judged(row: Row[Any], theirs: Sequence[AisleSeen], noticed: bool, shortage_
 
 
 async def _noticed(work: Work, tenant: str, wanted: Sequence[str]) -> list[str]:
-    here = and_(tickets.c.tenant == tenant, tickets.c.open_key.in_([one + _NOTICE for one in wanted]))
-    return [row.machine for row in await work.rows(select(tickets.c.machine).where(here))]
+    asked = {"tenant": tenant, "keys": [one + _NOTICE for one in wanted]}
+    return [row.machine for row in await work.rows(_NOTICED, asked)]
+
+
+_NOTICED = select(tickets.c.machine).where(
+    tickets.c.tenant == bindparam("tenant"), tickets.c.open_key.in_(bindparam("keys", expanding=True))
+)
 
 
 # --- the same in the database, for lists that are sorted or cut by it ---
@@ -246,7 +268,7 @@ def _whole(total: ColumnElement[Any]) -> ColumnElement[int]:
     return cast(total, BigInteger)
 
 
-def _asked(tenant: str) -> Subquery:
+def _asked(tenant: str | ColumnElement[str]) -> Subquery:
     """Per aisle, what machines were asked to book and have not answered yet."""
     waiting = and_(
         commands.c.tenant == aisle_asks.c.tenant,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, func, or_, select
@@ -22,7 +23,7 @@ from cloud.members.store import (
     member_wechats,
     members,
 )
-from cloud.paging import Ask, Page, page
+from cloud.paging import LISTINGS_KEPT, Ask, Listing, Page, page
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +110,13 @@ _COLUMNS: dict[str, ColumnElement[Any]] = {column.name: column for column in mem
 
 async def list_members_seen(work: Work, reach: Reach, ask: Ask) -> Page[MemberSeen]:
     """Members within reach, newest first; sorted and filtered by any column of theirs, and by `machines`."""
-    return await page(
-        work,
-        _members(reach).where(members.c.left_ms.is_(None)),
-        ask,
-        sorts=_COLUMNS,
-        ties=(members.c.joined_ms.desc(), members.c.tenant, members.c.member),
-        make=_seen,
-    )
+    return await _listing(reach).page(work, ask, _seen)
+
+
+@lru_cache(maxsize=LISTINGS_KEPT)
+def _listing(reach: Reach) -> Listing:
+    newest = (members.c.joined_ms.desc(), members.c.tenant, members.c.member)
+    return Listing(_members(reach).where(members.c.left_ms.is_(None)), _COLUMNS, newest)
 
 
 async def member_seen(work: Work, reach: Reach, member: str) -> MemberSeen:

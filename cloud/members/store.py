@@ -49,11 +49,16 @@ members = Table(
     # His number is never given to anybody else, so the row stays when he leaves.
     Column("left_ms", BigInteger),
     Index("ix_members_member", "member"),
-    Index("ix_members_joined", "tenant", "joined_ms"),
     Index("ix_members_phone", "tenant", "phone"),
     Index("ix_members_unit", "tenant", "unit"),
     Index("ix_members_referrer", "tenant", "referrer"),
 )
+
+_HERE: dict[str, Any] = {name: members.c.left_ms.is_(None) for name in ("sqlite_where", "postgresql_where")}
+_NEWEST = members.c.joined_ms.desc()
+# Lists show the newest first, of a brand or of all brands, and count those who have not left.
+Index("ix_members_newest", members.c.tenant, _NEWEST, members.c.member, **_HERE)
+Index("ix_members_newest_all", _NEWEST, members.c.tenant, members.c.member, **_HERE)
 
 member_wechats = Table(
     "member_wechats",

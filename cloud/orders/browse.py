@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from sqlalchemy import and_, func, or_, select
 
@@ -10,7 +11,7 @@ from cloud.database import Work, record_of
 from cloud.errors import FleetError
 from cloud.orders.model import UNDECIDED, Order, OrderState
 from cloud.orders.store import orders, refunds
-from cloud.paging import Ask, Page, page
+from cloud.paging import LISTINGS_KEPT, Ask, Listing, Page
 from shared.messages import Source
 
 
@@ -47,6 +48,11 @@ _SETTLED = or_(orders.c.state == "delivered", and_(orders.c.state == "refunded",
 
 async def list_orders(work: Work, tenant: str, wanted: OrderFilter, ask: Ask) -> Page[Order]:
     """Orders of a tenant, newest first; sorted by placed_ms, ended_ms or price_fen on wish."""
+    return await _listing(tenant, wanted).page(work, ask, lambda row: record_of(Order, row))
+
+
+@lru_cache(maxsize=LISTINGS_KEPT)
+def _listing(tenant: str, wanted: OrderFilter) -> Listing:
     query = select(orders).where(orders.c.tenant == tenant)
     exact = {name: getattr(wanted, name) for name in ("state", "machine", "member", "goods", "source", "shop")}
     query = query.where(*(orders.c[name] == value for name, value in exact.items() if value is not None))
@@ -56,14 +62,10 @@ async def list_orders(work: Work, tenant: str, wanted: OrderFilter, ask: Ask) ->
         query = query.where(orders.c.placed_ms >= wanted.placed_from_ms)
     if wanted.placed_before_ms is not None:
         query = query.where(orders.c.placed_ms < wanted.placed_before_ms)
-    return await page(
-        work,
-        query,
-        ask,
-        sorts={"placed_ms": orders.c.placed_ms, "ended_ms": orders.c.ended_ms, "price_fen": orders.c.price_fen},
-        ties=(orders.c.placed_ms.desc(), orders.c.order.desc()),
-        make=lambda row: record_of(Order, row),
-    )
+    sorts = {"placed_ms": orders.c.placed_ms, "ended_ms": orders.c.ended_ms, "price_fen": orders.c.price_fen}
+    # Orders are kept for ever, and only their states change.
+    grows = wanted.state is None and not wanted.settled
+    return Listing(query, sorts, (orders.c.placed_ms.desc(), orders.c.order.desc()), grows=grows)
 
 
 async def order_of(work: Work, tenant: str, order: str) -> Order:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, case, func, select
@@ -10,7 +11,7 @@ from cloud.accounts.model import Reach
 from cloud.accounts.reach import unseen, within
 from cloud.database import Work
 from cloud.errors import FleetError
-from cloud.paging import Ask, Page, page
+from cloud.paging import LISTINGS_KEPT, Ask, Listing, Page
 from cloud.purchases.model import ENDED, STATES, Purchase
 from cloud.purchases.store import AMOUNT_FEN, purchase_from, purchases
 
@@ -28,9 +29,13 @@ def _seen(reach: Reach) -> ColumnElement[bool]:
 
 async def list_purchases(work: Work, reach: Reach, ask: Ask) -> Page[Purchase]:
     """Purchases within reach, newest first."""
+    return await _listing(reach).page(work, ask, purchase_from)
+
+
+@lru_cache(maxsize=LISTINGS_KEPT)
+def _listing(reach: Reach) -> Listing:
     query = select(purchases).where(_seen(reach), purchases.c.deleted_ms.is_(None))
-    newest = (purchases.c.created_ms.desc(), purchases.c.purchase.desc())
-    return await page(work, query, ask, sorts=_SORTS, ties=newest, make=purchase_from)
+    return Listing(query, _SORTS, (purchases.c.created_ms.desc(), purchases.c.purchase.desc()))
 
 
 async def purchase_seen(work: Work, reach: Reach, purchase: str) -> Purchase:

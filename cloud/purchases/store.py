@@ -62,6 +62,8 @@ purchases = Table(
     CheckConstraint(
         "repaid_fen >= 0 AND repaid_fen <= goods_fen + freight_fen + install_fen + deposit_fen", name="repaid"
     ),
+    # Lists are counted by it: an index is walked the faster the narrower it is.
+    Index("ix_purchases_listed", "tenant", **_LISTED),
     Index("ix_purchases_created", "tenant", "created_ms", "purchase", **_LISTED),
     Index("ix_purchases_member", "tenant", "member", "created_ms", "purchase", **_LISTED),
     Index("ix_purchases_state", "tenant", "state", "created_ms", "purchase", **_LISTED),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, get_args
 
 from sqlalchemy import ColumnElement, case, exists, func, or_, select
@@ -13,7 +14,7 @@ from cloud.accounts.model import Reach
 from cloud.accounts.reach import unseen
 from cloud.database import Work, record_of
 from cloud.machines.store import machines
-from cloud.paging import PAGE_SIZE_MAX, Ask, Page, page
+from cloud.paging import LISTINGS_KEPT, PAGE_SIZE_MAX, Ask, Listing, Page
 from cloud.tickets import store
 from cloud.tickets.model import KINDS, Step, Ticket, TicketKind, TicketState
 from cloud.tickets.store import SHOWN, tickets
@@ -65,14 +66,13 @@ _SORTS: Mapping[str, ColumnElement[Any]] = {
 
 async def list_tickets(work: Work, reach: Reach, wanted: TicketFilter, ask: Ask) -> Page[Ticket]:
     """Tickets within reach, newest first; sorted by any of `_SORTS`, states and kinds in the order of their tables."""
-    return await page(
-        work,
-        select(*SHOWN).where(store.seen(reach), *_conditions(wanted)),
-        ask,
-        sorts=_SORTS,
-        ties=(tickets.c.opened_ms.desc(), tickets.c.ticket),
-        make=lambda row: record_of(Ticket, row),
-    )
+    return await _listing(reach, wanted).page(work, ask, lambda row: record_of(Ticket, row))
+
+
+@lru_cache(maxsize=LISTINGS_KEPT)
+def _listing(reach: Reach, wanted: TicketFilter) -> Listing:
+    query = select(*SHOWN).where(store.seen(reach), *_conditions(wanted))
+    return Listing(query, _SORTS, (tickets.c.opened_ms.desc(), tickets.c.ticket))
 
 
 async def count_tickets(work: Work, reach: Reach) -> TicketCounts:

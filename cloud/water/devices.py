@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, and_, func, select, tuple_
@@ -23,7 +24,7 @@ from cloud.machines.store import (
 )
 from cloud.members.store import member_machines
 from cloud.orders.store import orders
-from cloud.paging import Ask, Page, page
+from cloud.paging import LISTINGS_KEPT, Ask, Listing, Page
 from cloud.water.model import FilterState, WaterState
 from cloud.water.store import filter_states, pours, water_flows, water_states
 
@@ -92,15 +93,14 @@ _COLUMNS: dict[str, ColumnElement[Any]] = {
 
 async def list_devices(work: Work, reach: Reach, ask: Ask) -> Page[DeviceSeen]:
     """Machines in service within reach, by id; sorted and filtered by what is known of them."""
-    found = await page(
-        work,
-        _devices(reach).where(machines.c.retired_ms.is_(None)),
-        ask,
-        sorts=_COLUMNS,
-        ties=(machines.c.tenant, machines.c.machine),
-        make=lambda row: _seen(row, work.now_ms),
-    )
+    found = await _listing(reach).page(work, ask, lambda row: _seen(row, work.now_ms))
     return Page(await _completed(work, found.items), found.total, found.page, found.page_size)
+
+
+@lru_cache(maxsize=LISTINGS_KEPT)
+def _listing(reach: Reach) -> Listing:
+    query = _devices(reach).where(machines.c.retired_ms.is_(None))
+    return Listing(query, _COLUMNS, (machines.c.tenant, machines.c.machine))
 
 
 async def device_seen(work: Work, reach: Reach, machine: str) -> DeviceSeen:

@@ -91,7 +91,7 @@ async def get_vendor_list(call: Call[VendorsAsk, Nothing]) -> VendorsTold:
     wanted = standing.StandingFilter(
         shop=body.shop_id,
         search=body.vendor_name,
-        standings=[name for name, number in _STATUS.items() if number in body.vendor_status_list]
+        standings=frozenset(name for name, number in _STATUS.items() if number in body.vendor_status_list)
         if body.vendor_status_list
         else None,
     )
