@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -33,6 +34,9 @@ SETTINGS_VARIABLE: Final = "AISLECTL_SETTINGS"
 
 # A table that is piped into a file or a program is not folded at the width of a terminal that is not there.
 PIPED_COLUMNS: Final = 200
+# A serial console says nothing of its size, and has that of a VT100.
+SERIAL_COLUMNS: Final = 80
+SERIAL_LINES: Final = 24
 
 
 class NotReachable(AgentError):
@@ -125,8 +129,15 @@ def settings_file() -> Path:
 
 def consoles() -> tuple[Console, Console]:
     """Standard output and standard error. No colour when piped, or when NO_COLOR is set (rich sees to both)."""
-    width = None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", PIPED_COLUMNS))
-    return Console(width=width, highlight=False), Console(stderr=True, highlight=False)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without Chinese shows a question mark, not a traceback
+            stream.reconfigure(errors="replace")
+    margin = Console(stderr=True, highlight=False)
+    if not sys.stdout.isatty():
+        return Console(width=int(os.environ.get("COLUMNS", PIPED_COLUMNS)), highlight=False), margin
+    if 0 in os.get_terminal_size(sys.stdout.fileno()):
+        return Console(width=SERIAL_COLUMNS, height=SERIAL_LINES, highlight=False), margin
+    return Console(highlight=False), margin
 
 
 def exit_code(error: AgentError) -> int:

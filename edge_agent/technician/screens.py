@@ -69,24 +69,37 @@ def connected(status: Answer, say: Speech) -> str:
     return f"{say('not connected')}: {because}" if because else say("not connected")
 
 
-def status(answer: Answer, say: Speech) -> RenderableType:
-    """The machine in a dozen lines."""
-    grid = Table.grid(padding=(0, 2))
+def status_rows(answer: Answer, say: Speech) -> list[tuple[str, Text]]:
+    """What there is to know of a machine, with its labels; the name and the sale come first."""
     down = {str(board): reason for board, reason in answer["boards_down"].items()}
     boards = Text(say("all answer"), style=GOOD)
     if down:
         boards = Text("; ".join(f"{board}: {say.sentence(reason)}" for board, reason in down.items()), style=BAD)
-    grid.add_row(say("Machine"), Text(answer["machine"], style="bold"))
-    grid.add_row(say("Sale"), selling(answer, say))
-    grid.add_row(say("Busy now"), yes_no(answer["busy"], say))
-    grid.add_row(say("Boards"), boards)
-    grid.add_row(say("Door"), Text(say("open"), style=WARN) if answer["door_open"] else say("shut"))
-    grid.add_row(say("Temperature"), say.word(answer["temperature"], "band"))
-    grid.add_row(say("Cloud"), Text(connected(answer, say), style=GOOD if answer["connected"] else WARN))
-    grid.add_row(say("Facts waiting"), str(answer["facts_waiting"]))
-    grid.add_row(say("Configuration"), str(answer["config_version"]) if answer["config_version"] else say("none yet"))
-    grid.add_row(say("Disk free"), size(answer["disk_free_bytes"]))
-    grid.add_row(say("Ledger"), answer["epoch"])
+    config = str(answer["config_version"]) if answer["config_version"] else say("none yet")
+    return [
+        (say("Machine"), Text(answer["machine"], style="bold")),
+        (say("Sale"), selling(answer, say)),
+        (say("Busy now"), Text(yes_no(answer["busy"], say))),
+        (say("Boards"), boards),
+        (say("Door"), Text(say("open"), style=WARN) if answer["door_open"] else Text(say("shut"))),
+        (say("Temperature"), Text(say.word(answer["temperature"], "band"))),
+        (say("Cloud"), Text(connected(answer, say), style=GOOD if answer["connected"] else WARN)),
+        (say("Facts waiting"), Text(str(answer["facts_waiting"]))),
+        (say("Configuration"), Text(config)),
+        (say("Disk free"), Text(size(answer["disk_free_bytes"]))),
+        (say("Ledger"), Text(answer["epoch"])),
+    ]
+
+
+def status(answer: Answer, say: Speech) -> RenderableType:
+    """The machine in a dozen lines."""
+    return _grid(status_rows(answer, say))
+
+
+def _grid(rows: Sequence[tuple[str, Text]]) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    for label, value in rows:
+        grid.add_row(label, value)
     return grid
 
 
@@ -141,7 +154,7 @@ def bus(answer: Sequence[Answer], say: Speech, *, before: Sequence[Answer] = (),
     for line in answer:
         for slave, seen in sorted(line["slaves"].items(), key=lambda item: int(item[0])):
             known = earlier.get(line["url"], {}).get(slave)
-            rate = f"{1000 * (seen['asked'] - known['asked']) / over_ms:.1f}" if known and over_ms else ""
+            rate = asked_per_s(seen, known, over_ms)
             made.add_row(
                 line["url"],
                 slave,
@@ -156,11 +169,16 @@ def bus(answer: Sequence[Answer], say: Speech, *, before: Sequence[Answer] = (),
     return Group(made, *(_line(line, say) for line in answer))
 
 
+def asked_per_s(seen: Answer, known: Answer | None, over_ms: int) -> str:
+    """How often a slave is asked a second, by what was known of it `over_ms` ago; nothing where that is not known."""
+    return f"{1000 * (seen['asked'] - known['asked']) / over_ms:.1f}" if known and over_ms else ""
+
+
 def _line(line: Answer, say: Speech) -> Text:
     counts = f"{say('noise bytes')} {line['noise_bytes']}, {say('strays')} {line['strays']}"
     opened = f"{say('opened')} {line['openings']}"
     if line["down"] is not None:
-        return Text(f"{line['url']}: {say('down')}: {line['down']}", style=BAD)
+        return Text(f"{line['url']}: {say('down')}: {say.sentence(line['down'])}", style=BAD)
     return Text(f"{line['url']}: {opened}, {say('waiting')} {line['waiting']}, {counts}", style=QUIET)
 
 
@@ -199,30 +217,54 @@ def visit(answer: Answer | None, say: Speech) -> RenderableType:
     return Text("\n".join([*lines, *(f"  {action}" for action in answer["actions"])]))
 
 
-def sensors(answer: Answer, say: Speech) -> RenderableType:
-    """What the probes of a purifier said last."""
-    made = table(say("Probe"), say("Value"))
+def probe_rows(answer: Answer, say: Speech) -> list[tuple[str, Text]]:
+    """What the probes of a purifier said last, with their names."""
+    rows = []
     for name, unit in PROBES.items():
         value = answer.get(name)
         shown = f"{value / 10:.1f}" if unit == "°C" and value is not None else str(value)
-        made.add_row(say.word(name), Text(say("no reading"), style=QUIET) if value is None else f"{shown} {unit}")
+        told = Text(say("no reading"), style=QUIET) if value is None else Text(f"{shown} {unit}")
+        rows.append((say.word(name), told))
+    return rows
+
+
+def sensors(answer: Answer, say: Speech) -> RenderableType:
+    """The probes as a table."""
+    made = table(say("Probe"), say("Value"))
+    for name, told in probe_rows(answer, say):
+        made.add_row(name, told)
     return made
+
+
+def giving(answer: Answer, say: Speech) -> Text:
+    """Whether water is given, and if not, why."""
+    if answer["giving"]:
+        return Text(say("water is given"), style=GOOD)
+    return Text(f"{say('no water')}: {answer['display'][say.language]}", style=BAD)
+
+
+def water_rows(answer: Answer, say: Speech) -> list[tuple[str, Text]]:
+    """Whether water is given, what the display says, and under which plan."""
+    rows = [(say("Water"), giving(answer, say)), (say("Display"), Text(answer["display"][say.language]))]
+    if (plan := answer["plan"]) is not None:
+        left = [] if plan["left_ml"] is None else [f"{max(0, plan['left_ml']) / 1000:.1f} L"]
+        left += [] if plan["left_ms"] is None else [f"{days_left(plan['left_ms'])} {say('days')}"]
+        rows.append(
+            (say("Plan"), Text(f"{plan['plan']} ({say.word(plan['mode'], 'plan')}) {', '.join(left)}".rstrip()))
+        )
+    rows.append((say("Meter factor"), Text(f"{answer['pulses_per_litre_milli'] / 1000:.3f} / L")))
+    return rows
 
 
 def water(answer: Answer, say: Speech) -> RenderableType:
     """Whether water is given, under which plan, and how long the filters serve."""
-    grid = Table.grid(padding=(0, 2))
-    gives = Text(say("water is given"), style=GOOD)
-    if not answer["giving"]:
-        gives = Text(f"{say('no water')}: {answer['display'][say.language]}", style=BAD)
-    grid.add_row(say("Water"), gives)
-    grid.add_row(say("Display"), answer["display"][say.language])
-    if (plan := answer["plan"]) is not None:
-        left = [] if plan["left_ml"] is None else [f"{max(0, plan['left_ml']) / 1000:.1f} L"]
-        left += [] if plan["left_ms"] is None else [f"{days_left(plan['left_ms'])} {say('days')}"]
-        grid.add_row(say("Plan"), f"{plan['plan']} ({say.word(plan['mode'], 'plan')}) {', '.join(left)}")
-    grid.add_row(say("Meter factor"), f"{answer['pulses_per_litre_milli'] / 1000:.3f} / L")
+    grid = _grid(water_rows(answer, say))
     return Group(grid, _filters(answer["filters"], say)) if answer["filters"] else grid
+
+
+def filter_left(one: Answer) -> Text:
+    """How much of a filter's life is left."""
+    return Text(f"{one['percent_left']} %", style={"good": GOOD, "near_end": WARN}.get(one["condition"], BAD))
 
 
 def days_left(left_ms: int) -> int:
@@ -233,11 +275,10 @@ def days_left(left_ms: int) -> int:
 def _filters(filters: Sequence[Answer], say: Speech) -> RenderableType:
     made = table(say("Place"), say("Filter"), say("Left"), say("Powered h"), say("Worked h"), say("Litres"))
     for one in filters:
-        style = {"good": GOOD, "near_end": WARN}.get(one["condition"], BAD)
         made.add_row(
             str(one["position"]),
             one["name"],
-            Text(f"{one['percent_left']} %", style=style),
+            filter_left(one),
             str(one["powered_hours"]),
             str(one["worked_hours"]),
             str(one["litres"]),

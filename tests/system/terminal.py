@@ -59,12 +59,20 @@ class Terminal:
         """Wait until a text is no longer on the screen; returns it."""
         return self._wait(lambda screen: text not in screen, f"no {text!r}")
 
+    def until_true(self, holds: Callable[[str], bool]) -> str:
+        """Wait until it holds of the screen; returns it."""
+        return self._wait(holds, "what the test asks of the screen")
+
     def _wait(self, holds: Callable[[str], bool], what: str) -> str:
         until = time.monotonic() + DEADLINE_S
         while not holds(screen := self.screen()):
             assert time.monotonic() < until, f"not within {DEADLINE_S} s: {what}\n{screen}"
             time.sleep(LOOK_EVERY_S)
         return screen
+
+    def resize(self, columns: int, lines: int) -> None:
+        """Another size, as when a window is dragged or a telephone is turned."""
+        self._tmux("resize-window", "-x", str(columns), "-y", str(lines))
 
     def close(self) -> None:
         """Close the window, as somebody does who is in a hurry."""

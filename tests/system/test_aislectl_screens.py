@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from tests.system.terminal import Terminal, terminal
 
@@ -134,11 +135,49 @@ def test_the_live_screen_follows_the_machine(tmp_path: Path, name: str, language
         window.until("demo $")
 
 
+# A serial console or a telephone's SSH, a window of a laptop, half a telephone.
+SIZES = ((80, 24), (120, 40), (60, 20), (40, 20))
+
+SEEN = {
+    "en": ("not selling: the door is open", "water_leak", "no water: Leak found", "A1 5"),
+    "zh": ("停售: 门开着", "water_leak", "不出水: 检测到漏水", "A1 5"),
+}
+
+
+@pytest.mark.parametrize(("name", "language"), [("zh", "zh_CN.UTF-8"), ("en", "C.UTF-8")])
+def test_the_live_screen_fits_whatever_the_terminal_offers(tmp_path: Path, name: str, language: str) -> None:
+    with terminal(tmp_path, f"fits-{name}", language=language) as window:
+        begin_demo(window)
+        window.type("clear; aislectl simulate fault leak; aislectl simulate door open; aislectl watch")
+        for columns, lines in SIZES:
+            window.resize(columns, lines)
+            screen = window.until(*SEEN[name], "─" * 10)
+            window.until_true(lambda seen, wide=columns: wide - 2 <= max(map(cell_len, seen.splitlines())) <= wide)
+            assert screen.startswith("── playground"), "the first line is on the screen"
+            window.keep(f"{columns}x{lines}")
+        window.press("C-c")
+        window.until("demo $")
+
+
+def test_a_console_that_does_not_tell_its_size_has_that_of_a_vt100(tmp_path: Path) -> None:
+    """A serial line knows no size: 0 by 0 is what the kernel says of it. A picture of 25 lines would roll there."""
+    with terminal(tmp_path, "serial", language="C.UTF-8") as window:
+        begin_demo(window)
+        window.resize(80, 24)
+        window.type("clear; stty rows 0 columns 0; aislectl watch")
+        screen = window.until("selling", "A1 5")
+        window.keep("80x24")
+        assert screen.startswith("── playground"), screen
+        assert cell_len(screen.splitlines()[0]) == 80
+        window.press("C-c")
+        window.until("demo $")
+
+
 def test_the_live_screen_shows_a_leak(tmp_path: Path) -> None:
     with terminal(tmp_path, "leak", language="zh_CN.UTF-8") as window:
         begin_demo(window)
         window.type("clear; aislectl simulate fault leak; aislectl watch")
-        window.until("检测到漏水", "water_leak", "滤芯")
+        window.until("检测到漏水", "water_leak", "RO membrane")
         window.keep("live")
         window.press("C-c")
         window.until("demo $")
