@@ -133,5 +133,6 @@ def _heading(title: str, aside: str, columns: int, dash: str) -> Text:
     told = Text(f"{dash * 2} ", style="dim").append(title, style="bold not dim")
     right = Text(f" {aside} {dash * 2}" if aside else "", style="dim")
     told.truncate(max(0, columns - right.cell_len - 1), overflow="ellipsis")
-    told.append(" " + dash * (columns - right.cell_len - told.cell_len - 1))
-    return told.append_text(right)
+    told.append(" " + dash * (columns - right.cell_len - told.cell_len - 1)).append_text(right)
+    told.truncate(columns)
+    return told
