@@ -3,12 +3,15 @@
 Devices leave their factory with one address, and two with the same address on one line are deaf to everybody: so the
 new address must be silent before, and the device must answer there afterwards. That it hangs there alone, only the
 person beside it can know.
+
+Whatever tears the move apart (an adapter that is pulled out, a shell that ends), the same words said again bring it to
+its end: a device that is not where it was is looked for at every place to which the move could have brought it.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -40,7 +43,8 @@ class Place:
 class Moved:
     """Where the device is after it was told. `answers`: it is heard there; if not, nowhere that it was sent from or to.
 
-    `was` is where it was before; `problem` says why it is not where it should be, None when it is.
+    `was` is where it was before; `problem` says why it is not where it should be, None when it is. `port_gone`: nobody
+    could listen any more, so that it is at either of the two. `found`: nothing was written, it was there already.
     """
 
     was: Place
@@ -48,6 +52,8 @@ class Moved:
     baud: int
     answers: bool
     problem: str | None = None
+    port_gone: bool = False
+    found: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +73,40 @@ async def move_device(name_or_path: str, url: str, now: Place, to: Place, *, clo
     """
     profile = load_profile(name_or_path)
     steps = _steps(_checked(profile, now, to), now, to)
-    async with _line(profile, url, now.baud, clock) as bus:
-        await _ask(_device(bus, profile, now.slave, clock))
-        if to.slave != now.slave and await _answers(_device(bus, profile, to.slave, clock)):
-            raise Refused("taken", f"slave: a device answers at {to.slave} already, expected a free address")
-    at = now
-    for step in steps:
-        problem = await _write(profile, url, at, step, clock)
-        if not await _is_heard(profile, url, step.there, clock):
-            if await _is_heard(profile, url, at, clock):
-                return Moved(now, at.slave, at.baud, True, problem or "it did not take what was written")
-            return Moved(now, step.there.slave, step.there.baud, False, problem or "it may wait for its power")
+    done = await _done(profile, url, now, steps, clock)
+    at = steps[done - 1].there if done else now
+    for step in steps[done:]:
+        problem = None
+        try:
+            problem = await _write(profile, url, at, step, clock)
+            if not await _is_heard(profile, url, step.there, clock):
+                if await _is_heard(profile, url, at, clock):
+                    return Moved(now, at.slave, at.baud, True, problem or "it did not take what was written")
+                return Moved(now, step.there.slave, step.there.baud, False, problem or "it may wait for its power")
+        except LinkDown as gone:
+            return Moved(now, step.there.slave, step.there.baud, False, problem or str(gone), port_gone=True)
         at = step.there
-    return Moved(now, at.slave, at.baud, True)
+    return Moved(now, at.slave, at.baud, True, found=done == len(steps) > 0)
+
+
+async def _done(profile: Profile, url: str, now: Place, steps: list[Step], clock: Clock) -> int:
+    """How many of the steps an earlier try has brought about; raises what `move_device` does."""
+    async with _line(profile, url, now.baud, clock) as bus:
+        try:
+            await _ask(_device(bus, profile, now.slave, clock))
+        except BoardSilent as silent:
+            nowhere = silent
+        else:
+            to = steps[-1].there if steps else now
+            if to.slave != now.slave and await _answers(_device(bus, profile, to.slave, clock)):
+                raise Refused("taken", f"slave: a device answers at {to.slave} already, expected a free address")
+            return 0
+    for done, step in enumerate(steps, 1):
+        async with _line(profile, url, step.there.baud, clock) as bus:
+            with suppress(BoardSilent, BoardMisbehaved):  # who answers nonsense is somebody else
+                await _ask(_device(bus, profile, step.there.slave, clock))
+                return done
+    raise nowhere
 
 
 def _steps(own: Own, now: Place, to: Place) -> list[Step]:
@@ -139,11 +166,8 @@ async def _answers(device: ModbusDevice) -> bool:
 
 
 async def _is_heard(profile: Profile, url: str, place: Place, clock: Clock) -> bool:
-    try:
-        async with _line(profile, url, place.baud, clock) as bus:
-            return await _answers(_device(bus, profile, place.slave, clock))
-    except LinkDown:  # pulled out meanwhile: nobody is heard there
-        return False
+    async with _line(profile, url, place.baud, clock) as bus:
+        return await _answers(_device(bus, profile, place.slave, clock))
 
 
 async def _write(profile: Profile, url: str, at: Place, step: Step, clock: Clock) -> str | None:

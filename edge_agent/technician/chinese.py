@@ -244,6 +244,13 @@ SENTENCES: Final[Mapping[str, str]] = {
     "address {slave}, {baud} baud": "地址 {slave}，波特率 {baud}",
     "it answers": "有应答",
     "it is here now": "设备现在在此",
+    "(nothing answered at {was}, and nothing was written: it is there already)": (
+        "（{was} 无应答；没有写入，设备已在新位置）"
+    ),
+    "the port went away meanwhile. The device is here or where it was ({was}): plug the adapter in and give"
+    " the same command once more, it finds the device and ends the move": (
+        "端口中途断开。设备在此处或原处（{was}）：插好转接器，再执行一次同样的命令，它会找到设备并完成修改"
+    ),
     "nothing answers there, nor where it was: switch the device off and on, then look with"
     " aislectl profile try at both addresses": (
         "此处与原地址都没有应答：请给设备断电再上电，然后用 aislectl profile try 查看两个地址"

@@ -78,8 +78,19 @@ def _where(desk: Desk, answer: dict[str, Any]) -> Text:
     place = say("address {slave}, {baud} baud", slave=answer["slave"], baud=answer["baud"])
     if answer["problem"] is None:
         told = Text(f"{place}: {say('it answers')}", style=GOOD)
+        if answer["found"]:
+            was = say("address {slave}, {baud} baud", **answer["was"])
+            told.append(" " + say("(nothing answered at {was}, and nothing was written: it is there already)", was=was))
     elif answer["answers"]:
         told = Text(f"{place}: {say('it is here now')}: {say.sentence(answer['problem'])}", style=BAD)
+    elif answer["port_gone"]:
+        was = say("address {slave}, {baud} baud", **answer["was"])
+        hint = say(
+            "the port went away meanwhile. The device is here or where it was ({was}): plug the adapter in and give"
+            " the same command once more, it finds the device and ends the move",
+            was=was,
+        )
+        told = Text(f"{place}: {hint} ({say.sentence(answer['problem'])})", style=BAD)
     else:
         hint = say(
             "nothing answers there, nor where it was: switch the device off and on, then look with"

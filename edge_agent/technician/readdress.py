@@ -36,8 +36,9 @@ def line_baud(path: Path, port: str) -> int | None:
 def follow(path: Path, port: str, profile: str, was: int, slave: int, baud: int) -> Followed | None:
     """Write the new address where the settings at `path` name a device with this profile at `was` on this port.
 
-    None: they name none there, or cannot be read. "by_hand": they name one, and it is for a person to change them:
-    the line speaks another speed, the file is not written as usual, or this account may not write it.
+    None: they name none there, or cannot be read. "by_hand": they name one, and it is for a person to change them: the
+    line speaks another speed, something else is to stand at the new address, the file is not written as usual, or this
+    account may not write it.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -51,6 +52,10 @@ def follow(path: Path, port: str, profile: str, was: int, slave: int, baud: int)
         return "by_hand"
     if slave == was:
         return None
+    if any(
+        place["slave"] == slave for line, _ in places for place in tree["modbus"][line]["device"] if "slave" in place
+    ):
+        return "by_hand"
     rewritten = readdressed(text, tree, places, slave)
     if rewritten is None:
         return "by_hand"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from edge_agent.devices.modbus_device import try_profile
 from edge_agent.devices.modbus_move import Moved, Place, move_device
 from edge_agent.devices.profile_file import load_profile, shipped_profiles
 from edge_agent.errors import BoardSilent, LinkDown, Refused
-from tests.links.test_modbus_real_line import BAUD, CLOCK, simulated
+from firmware_sim.testbench import Bench
+from tests.links.test_modbus_real_line import BAUD, CLOCK, DEADLINE_S, simulated
 
 FREE = 77
 # Role, profile, slave: all whose own address is described (a test compares).
@@ -32,6 +34,8 @@ async def test_a_device_answers_at_its_new_address_only(role: str, profile: str,
         assert [row.problem for row in rows] == [None] * len(rows)
         with pytest.raises(BoardSilent):
             await move_device(profile, sim.urls["wp"], Place(slave, BAUD), Place(78, BAUD), clock=CLOCK)
+        again = await move_device(profile, sim.urls["wp"], Place(slave, BAUD), Place(FREE, BAUD), clock=CLOCK)
+        assert again == Moved(Place(slave, BAUD), FREE, BAUD, answers=True, found=True)
 
 
 def test_every_profile_that_can_be_moved_is_tried() -> None:
@@ -129,6 +133,40 @@ async def test_a_device_that_is_heard_nowhere_is_told_as_such_and_can_be_found(t
         assert moved == Moved(HERE, 15, 19_200, False, "it may wait for its power")
         back = await move_device("qdy30a", sim.urls["wp"], Place(15, 38_400), HERE, clock=CLOCK)
         assert back == Moved(Place(15, 38_400), 15, BAUD, answers=True)
+
+
+async def pulled_once_written(sim: Bench, setting: str, value: int) -> None:
+    """Wait for the moment in which the level transmitter has taken a setting, and pull the adapter out."""
+    async with asyncio.timeout(DEADLINE_S):
+        while (await sim.control.truth())["machines"]["wp"]["water"]["devices"]["level"][setting] != value:
+            pass
+    await sim.control.unplug("wp")
+
+
+@pytest.mark.parametrize(("setting", "value", "found"), [("slave", FREE, False), ("baud", 19_200, True)])
+async def test_an_adapter_that_is_pulled_out_half_way_is_told_and_the_next_try_ends_it(
+    setting: str, value: int, found: bool, tmp_path: Path
+) -> None:
+    there = Place(FREE, 19_200)
+    async with simulated(tmp_path, only_baud=True) as sim:
+        pulling = asyncio.create_task(pulled_once_written(sim, setting, value))
+        moved = await move_device("qdy30a", sim.urls["wp"], HERE, there, clock=CLOCK)
+        await pulling
+        assert (moved.answers, moved.port_gone, moved.slave) == (False, True, FREE)
+        with pytest.raises(LinkDown):
+            await move_device("qdy30a", sim.urls["wp"], HERE, there, clock=CLOCK)
+        await sim.control.plug("wp")
+        assert await move_device("qdy30a", sim.urls["wp"], HERE, there, clock=CLOCK) == Moved(
+            HERE, FREE, 19_200, answers=True, found=found
+        )
+        rows = await try_profile("qdy30a", sim.urls["wp"], FREE, 19_200, clock=CLOCK)
+        assert [row.problem for row in rows] == [None] * len(rows)
+
+
+async def test_another_kind_of_device_at_the_new_place_is_not_taken_for_the_one_that_is_missing(tmp_path: Path) -> None:
+    async with simulated(tmp_path) as sim:
+        with pytest.raises(BoardSilent):
+            await move_device("qdy30a", sim.urls["wp"], Place(99, BAUD), Place(11, BAUD), clock=CLOCK)
 
 
 def test_every_speed_that_a_profile_names_has_its_number() -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from edge_agent.devices.profile_file import shipped_profiles
 from edge_agent.settings import read_keys
-from firmware_sim.testbench import bench
+from firmware_sim.testbench import Bench, bench
 from tests.integration.agent.rig import MACHINE, MOTORS, SECRET, STOCK, Rig, rig
 from tests.unit.firmware_sim.purifier_bench import AIR, LEVEL, PULSES, RELAYS, TDS, TUF, scenario
 
@@ -279,7 +279,8 @@ async def test_a_device_is_moved_to_another_address_once_somebody_agrees(tmp_pat
         assert moved.code == 0, moved.err
         was = {"slave": TDS, "baud": 9600}
         assert moved.answer == {
-            "was": was, "slave": 99, "baud": 9600, "answers": True, "problem": None, "settings": None
+            "was": was, "slave": 99, "baud": 9600, "answers": True, "problem": None, "settings": None,
+            "port_gone": False, "found": False,
         }  # fmt: skip
         again = await aislectl(tmp_path, *move, "--to", "98", "--yes")
         assert again.code == 1
@@ -315,8 +316,41 @@ async def test_the_settings_follow_a_device_to_its_new_address(tmp_path: Path, p
         assert settings.stat().st_mode & 0o777 == 0o640
         tried = await aislectl(tmp_path, "--json", "profile", "try", profile, "--port", port, "--slave", "99")
         assert [row["problem"] for row in tried.answer] == [None] * len(tried.answer)
+        again = await aislectl(tmp_path, *move)
+        assert (again.code, "it is there already" in again.out) == (0, True), "asked twice, moved once"
+        assert settings.read_text() == before.replace(f"slave = {slave}  #", "slave = 99  #")
+
+
+async def test_an_adapter_pulled_out_during_a_move_leaves_the_settings_and_the_same_command_ends_it(
+    tmp_path: Path,
+) -> None:
+    async with bench(scenario(tmp_path)) as sim:
+        port, settings = sim.urls["wp-1"], tmp_path / "agent.toml"
+        before = f'[[modbus]]\nurl = "{port}"\n[[modbus.device]]\nprofile = "ws102-tds"\nslave = {TDS}\n'
+        settings.write_text(before)
+        move = ("profile", "move", "ws102-tds", "--port", port, "--slave", str(TDS), "--to", "99", "--yes")
+        moving = asyncio.create_task(aislectl(tmp_path, *move, language="zh_CN.UTF-8"))
+        async with asyncio.timeout(DEADLINE_S):
+            while 99 not in {one["slave"] for one in (await devices(sim)).values()}:
+                pass
+        await sim.control.unplug("wp-1")
+        pulled = await moving
+        assert pulled.code == 1
+        assert "再执行一次同样的命令" in pulled.out.replace("\n", "")
+        assert settings.read_text() == before
         gone = await aislectl(tmp_path, *move)
-        assert (gone.code, "no answer" in gone.err) == (1, True)
+        assert (gone.code, "no such port" in gone.err) == (1, True), gone.err
+
+        await sim.control.plug("wp-1")
+        ended = await aislectl(tmp_path, *move)
+        assert ended.code == 0, ended.err
+        assert "it is there already" in ended.out
+        assert settings.read_text() == before.replace(str(TDS), "99")
+
+
+async def devices(sim: Bench) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = (await sim.control.truth())["machines"]["wp-1"]["water"]["devices"]
+    return found
 
 
 async def test_a_device_that_stays_where_it_was_is_told_and_the_settings_stay(tmp_path: Path) -> None:

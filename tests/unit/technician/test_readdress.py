@@ -83,6 +83,8 @@ def test_what_only_a_person_can_change_is_said(path: Path) -> None:
     before = path.read_text()
     assert follow(path, "/dev/a", "tds", 14, 99, 19_200) == "by_hand", "the other device of the line keeps its speed"
     assert path.read_text() == before
+    assert follow(path, "/dev/a", "tds", 14, 15, 9600) == "by_hand", "the other device is to stand there"
+    assert path.read_text() == before
     inline = '[[modbus]]\nurl = "/dev/a"\ndevice = [{ profile = "tds", slave = 14 }]\n'
     path.write_text(inline)
     assert follow(path, "/dev/a", "tds", 14, 99, 9600) == "by_hand"
