@@ -34,7 +34,10 @@ class Purifiers:
         self._visits: list[Visit] = []
 
     def filter_condition(self, origin: Origin, fact: FilterConditionChanged) -> None:
-        """A cartridge grew old, or is new again: a job for somebody, or done."""
+        """A cartridge grew old, or is new again: a job for somebody, or done.
+
+        Past its end the job that was given near it is not over: whoever has it, keeps it.
+        """
         self._filters[origin.tenant, origin.machine, fact.position] = FilterState(
             origin.tenant,
             origin.machine,
@@ -45,12 +48,18 @@ class Purifiers:
             origin.happened_ms,
         )
         detail = f"filter {fact.position} ({fact.name}): {fact.percent_left} % of its life left"
-        for condition in ("near_end", "past_end"):
-            job = Condition(origin.tenant, origin.machine, f"filter_{condition}", f"filter-{fact.position}")
-            if fact.condition == condition:
-                self._books.desk.open(job, detail)
-            else:
-                self._books.desk.clear(job)
+        near, past = (
+            Condition(origin.tenant, origin.machine, code, f"filter-{fact.position}")
+            for code in ("filter_near_end", "filter_past_end")
+        )
+        if fact.condition == "past_end":
+            self._books.desk.open(past, detail)
+            return
+        self._books.desk.clear(past)
+        if fact.condition == "near_end":
+            self._books.desk.open(near, detail)
+        else:
+            self._books.desk.clear(near)
 
     def quality(self, origin: Origin, fact: WaterQualityChanged) -> None:
         """The water became unfit, or fit again."""

@@ -253,9 +253,11 @@ class PourOperations:
         assert config.purifier is not None
         kept = self._watch.upkeep
         left_ml = kept.standing.left_ml if kept and not service else None
-        most_ml = min(ml for ml in (asked_ml, config.purifier.limits.pour_ml_max, left_ml) if ml is not None)
-        if most_ml <= 0:
-            raise Refused("malformed", f"ml: {asked_ml}: expected 1 to {config.purifier.limits.pour_ml_max}")
+        limit_ml = config.purifier.limits.pour_ml_max
+        most_ml = min(ml for ml in (asked_ml, limit_ml, left_ml) if ml is not None)
+        # A buyer gets what there is; who measures gets what he asked for, or hears why not.
+        if most_ml <= 0 or (service and asked_ml > limit_ml):
+            raise Refused("malformed", f"ml: {asked_ml}: expected 1 to {limit_ml}")
         is_free = service or means == "free" or kept is None or not kept.standing.is_paid_by_pour
         price = 0 if is_free else outlet.price_fen_per_litre
         hold = hold_fen(most_ml, price)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from edge_agent.errors import Refused
 from edge_agent.ledger import locks, outbox, pours, water
 from edge_agent.ledger.database import LedgerDatabase
 from edge_agent.pour.flow import PACES_COMPARED
@@ -202,6 +203,12 @@ async def test_water_out_of_range_stops_the_sale_after_a_flush_and_comes_back(gi
     await giving.pour(2000, "b", service=True)
     await giving.look(5)
     assert giving.works.watch.stop() is None
+
+
+async def test_who_measures_gets_what_he_asked_for_or_hears_the_limit(basin: Basin) -> None:
+    giving = await machine(basin.ledger, basin.clock, basin, CONFIG)
+    with pytest.raises(Refused, match="ml: 20001: expected 1 to 20000"):
+        await giving.pour(20_001, "a", service=True)
 
 
 async def test_told_but_not_stopped_when_the_owner_wants_it_so(basin: Basin) -> None:

@@ -1,19 +1,22 @@
-"""A rental ends, is renewed by its customer in the water platform's app, and the machine gives water again as it runs.
+"""What ends on a purifier and begins again: rentals that are renewed, filters that are exchanged.
 
-The rentals come from a load file, as from an older system, and end while one looks. What is asked is asked in the IoT
-dialect; what the machine does, it is told over MQTT.
+The rentals come from a load file, as from an older system, and end while one looks. Their customer renews them in the
+water platform's app; what a machine then does, it was told over MQTT. Filters are exchanged as the guide says.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
 import sqlite3
 from asyncio import subprocess
 from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,7 +24,7 @@ import pytest
 import pytest_asyncio
 
 from firmware_sim.demo.book import BRAND, CUSTOMER, PRODUCT
-from firmware_sim.demo.cast import Cast, Purifier
+from firmware_sim.demo.cast import SCREEN, Cast, Purifier
 from firmware_sim.demo.clients import Platform
 from firmware_sim.demo.processes import python
 from firmware_sim.demo.stage import set_stage
@@ -34,8 +37,9 @@ from tests.acceptance.house import DEADLINE_S, House
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-KITCHEN, OFFICE = "wp-0001", "wp-0002"
-CAST = Cast(machines=(), purifiers=(Purifier(KITCHEN, "厨房", "at home"), Purifier(OFFICE, "茶水间", "at work")))
+KITCHEN, OFFICE, LOBBY = "wp-0001", "wp-0002", "wp-0003"
+PLACES = {KITCHEN: "at home", OFFICE: "at work", LOBBY: "by the coin"}
+CAST = Cast(machines=(), purifiers=tuple(Purifier(machine, machine, place) for machine, place in PLACES.items()))
 # Long enough for the plan to arrive and a glass to be poured before it ends.
 LASTS_S = 30
 DAYS, DAY_MS = 30, 86_400_000
@@ -197,3 +201,59 @@ async def test_what_was_renewed_while_the_machine_was_away_holds_as_soon_as_it_i
     await home.pour(OFFICE)
     assert (agent.process.pid, agent.process.returncode) == (running, None)
     assert await house.account_fen("escrow") == 0
+
+
+async def aislectl(home: Home, what: str) -> str:
+    """What the technician reads; the command must succeed."""
+    settings = home.house.stage.folder / LOBBY / "agent.toml"
+    command = python("-m", "edge_agent.technician", "--settings", str(settings), *what.split())
+    process = await subprocess.create_subprocess_exec(
+        *command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=os.environ | {"LANGUAGE": "zh_CN"}
+    )
+    told, _ = await process.communicate()
+    assert process.returncode == 0, told.decode()
+    return told.decode()
+
+
+async def jobs(home: Home) -> dict[str, str]:
+    """The states of the tickets about the filter that does not last long."""
+    tickets = await home.house.stage.api.every("/tickets", machine=LOBBY)
+    return {one["code"]: one["state"] for one in tickets if one["scope"] == f"filter-{SCREEN}"}
+
+
+@pytest.mark.timeout(240)
+async def test_a_filter_is_worn_out_exchanged_as_the_guide_says_and_the_machine_sells_again(home: Home) -> None:
+    page = (Path(__file__).parents[2] / "docs/technician/zh/filter.md").read_text(encoding="utf-8")
+    look, flush, fresh = re.findall(r"`(aislectl [^`]*)`", page)
+    (shown,) = re.findall(r"不出水：\*(.*?)\*", page)
+    panel = home.house.stage.panels[LOBBY]
+
+    async def sold() -> dict[str, Any]:
+        told: dict[str, Any] = await panel.ask(
+            "pour", press=mint_command_id(), outlet="normal", ml=200, means="coin", paid_fen=100
+        )
+        return told
+
+    async def jobs_are(wanted: dict[str, str]) -> None:
+        async def they_are() -> bool:
+            return await jobs(home) == wanted
+
+        await home.house.until(they_are, f"tickets {wanted}")
+
+    # Of its three litres less than half is left, then nothing.
+    await aislectl(home, "pour 1800")
+    assert "即将到期" in (await home.water(LOBBY))["display"]["zh"]
+    await jobs_are({"filter_near_end": "created"})
+    assert (await sold())["poured_ml"] > 100, "near its end it serves on"
+    await aislectl(home, "pour 1500")
+    assert shown in await aislectl(home, look.removeprefix("aislectl "))
+    with pytest.raises(Refused, match="filter is used up"):
+        await sold()
+    await jobs_are({"filter_near_end": "created", "filter_past_end": "created"})
+
+    await aislectl(home, flush.removeprefix("aislectl "))
+    asked = fresh.removeprefix("aislectl ").replace("级号", str(SCREEN))
+    assert f"第 {SCREEN} 级" in await aislectl(home, f"{asked} --yes")
+    assert "100 %" in await aislectl(home, look.removeprefix("aislectl "))
+    assert (await sold())["poured_ml"] > 100
+    await jobs_are({"filter_near_end": "finished", "filter_past_end": "finished"})
