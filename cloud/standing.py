@@ -140,14 +140,19 @@ async def standings_of(
 
 async def count_standings(work: Work, tenant: str, shop: str, *, shortage_at: int) -> dict[Standing, int]:
     """How many machines of a shop are normal, short and out."""
+    rows = await work.rows(_counted(tenant, shop, shortage_at))
+    counted: dict[Standing, int] = {"normal": 0, "short": 0, "out": 0}
+    return counted | {row.standing: row.machines for row in rows}
+
+
+@lru_cache(maxsize=LISTINGS_KEPT)
+def _counted(tenant: str, shop: str, shortage_at: int) -> Select[str, int]:
     here = machines.c.tenant == tenant, machines.c.shop == shop, _sells_goods(tenant)
     sums = _sums(tenant, shortage_at, select(machines.c.machine).where(*here))
     standing = _standing(sums, tenant).label("standing")
     query = select(standing, func.count().label("machines")).select_from(machines)
     query = query.outerjoin(sums, sums.c.machine == machines.c.machine)
-    rows = await work.rows(query.where(*here).group_by(standing))
-    counted: dict[Standing, int] = {"normal": 0, "short": 0, "out": 0}
-    return counted | {row.standing: row.machines for row in rows}
+    return query.where(*here).group_by(standing)
 
 
 def _sells_goods(tenant: str) -> ColumnElement[bool]:
@@ -226,27 +231,34 @@ def _aisle_seen(row: Row[Any]) -> AisleSeen:
 
 
 async def _standings(work: Work, tenant: str, found: Sequence[Row[Any]], shortage_at: int) -> list[MachineStanding]:
-    """The rows of machines with what lies in their aisles: two statements for all of them."""
+    """The rows of machines with what is low in their aisles: two statements for all of them."""
     if not found:
         return []
     ids = [row.machine for row in found]
-    of: dict[str, list[AisleSeen]] = {machine: [] for machine in ids}
-    for aisle in await aisles_seen(work, tenant, ids):
-        if aisle.for_sale:
-            of[aisle.machine].append(aisle)
+    of: dict[str, list[Row[Any]]] = {machine: [] for machine in ids}
+    for aisle in await work.rows(_low(), {"tenant": tenant, "machines": ids, "at": max(shortage_at, 0)}):
+        of[aisle.machine].append(aisle)
     noticed = set(await _noticed(work, tenant, ids))
-    return [_judged(row, of[row.machine], row.machine in noticed, shortage_at) for row in found]
+    return [_judged(row, of[row.machine], row.machine in noticed) for row in found]
 
 
-def _judged(row: Row[Any], theirs: Sequence[AisleSeen], noticed: bool, shortage_at: int) -> MachineStanding:
+@cache
+def _low() -> Select[Any]:
+    """The aisles for sale that are short, each with how many its machine has for sale."""
+    for_sale_there = func.count().over(partition_by=aisles.c.machine).label("for_sale_there")
+    every = _aisles().where(aisles.c.for_sale).order_by(None).add_columns(for_sale_there).subquery("every")
+    low = select(every).where(every.c.there <= bindparam("at", type_=BigInteger))
+    return low.order_by(every.c.machine, every.c.name, every.c.id)
+
+
+def _judged(row: Row[Any], low: Sequence[Row[Any]], noticed: bool) -> MachineStanding:
     """The same rule as `_standing`, for rows that are here."""
-    empty = tuple(aisle for aisle in theirs if aisle.there <= 0)
-    short = sum(aisle.there <= max(shortage_at, 0) for aisle in theirs)
-    standing: Standing = "short" if short else "normal"
-    if noticed or (theirs and len(empty) == len(theirs)):
+    empty = tuple(_aisle_seen(aisle) for aisle in low if aisle.there <= 0)
+    standing: Standing = "short" if low else "normal"
+    if noticed or (low and len(empty) == low[0].for_sale_there):
         standing = "out"
     return MachineStanding(
-        row.machine, row.name, row.number or row.name, row.place, row.shop, standing, short, len(empty), empty
+        row.machine, row.name, row.number or row.name, row.place, row.shop, standing, len(low), len(empty), empty
     )
 
 

@@ -249,11 +249,14 @@ async def find_brand(work: Work, tenant: str, *, lock: bool = False) -> Brand:
     return Brand(tenant=tenant) if row is None else record_of(Brand, row)
 
 
+_OPTIONS = select(brand_profiles.c.tenant, brand_profiles.c.options).where(
+    brand_profiles.c.tenant.in_(bindparam("tenants", expanding=True))
+)
+
+
 async def options_of(work: Work, tenants: Collection[str]) -> dict[str, str]:
     """What brands chose for themselves, as JSON, by tenant; those that nobody described are left out."""
-    query = select(brand_profiles.c.tenant, brand_profiles.c.options)
-    rows = await work.rows(query.where(brand_profiles.c.tenant.in_(sorted(tenants))))
-    return {row.tenant: row.options for row in rows}
+    return {row.tenant: row.options for row in await work.rows(_OPTIONS, {"tenants": sorted(tenants)})}
 
 
 async def put_brand(work: Work, brand: Brand) -> None:
@@ -308,9 +311,12 @@ async def tenant_of_code(work: Work, code: str) -> str | None:
 # --- units ---
 
 
+_UNIT = select(units).where(units.c.tenant == bindparam("tenant"), units.c.unit == bindparam("unit"))
+
+
 async def find_unit(work: Work, tenant: str, unit: str) -> Unit | None:
     """One unit of a tenant."""
-    row = await work.row(select(units).where(units.c.tenant == tenant, units.c.unit == unit))
+    row = await work.row(_UNIT, {"tenant": tenant, "unit": unit})
     return None if row is None else record_of(Unit, row)
 
 

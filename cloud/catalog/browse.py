@@ -7,7 +7,7 @@ from collections.abc import Collection
 from sqlalchemy import Select, func, or_, select
 
 from cloud.catalog import store
-from cloud.catalog.model import Category, Goods, in_order, paths
+from cloud.catalog.model import Category, Goods, GoodsShown, in_order, paths
 from cloud.catalog.store import categories, goods, goods_categories
 from cloud.database import Work
 from cloud.paging import Ask, Page, page
@@ -41,10 +41,12 @@ async def list_goods(
 
 async def all_goods(
     work: Work, tenant: str, *, search: str | None = None, archived: bool | None = False
-) -> list[Goods]:
+) -> list[GoodsShown]:
     """All goods that can be put into an aisle (`archived` None: all there are), VG9 before VG10; `search` as above."""
-    rows = await work.rows(_chosen(tenant, search, archived))
-    return sorted((store.goods_of(row) for row in rows), key=lambda one: in_order(one.goods))
+    chosen = _chosen(tenant, search, archived)
+    rows = await work.rows(chosen.with_only_columns(*(goods.c[name] for name in GoodsShown._fields)))
+    shown = [GoodsShown(row.goods, row.name, row.spec, store.pictures_of(row.pictures), row.archived) for row in rows]
+    return sorted(shown, key=lambda one: in_order(one.goods))
 
 
 async def many_goods(work: Work, tenant: str, wanted: Collection[str]) -> dict[str, Goods]:

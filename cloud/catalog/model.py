@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,16 @@ class Goods:
     changed_ms: int
     spec: str | None = None
     pictures: tuple[str, ...] = ()
+
+
+class GoodsShown(NamedTuple):
+    """What a list of all goods shows of one kind: made by the hundred, so it is a tuple."""
+
+    goods: str
+    name: str
+    spec: str | None
+    pictures: tuple[str, ...]
+    archived: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +63,10 @@ def paths(assigned: Iterable[str], categories: Mapping[str, Category]) -> list[s
     return list(found)
 
 
+_NUMBERED = re.compile(r"(\D*)(\d{1,15})")
+
+
 def in_order(which: str) -> tuple[str, int, str]:
     """Sorts ids by their number: VGC9 before VGC10."""
-    match = re.fullmatch(r"(\D*)(\d{1,15})", which)
+    match = _NUMBERED.fullmatch(which)
     return (match[1], int(match[2]), "") if match else (which, -1, which)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -53,6 +54,7 @@ def goods_of(row: Any) -> Goods:
     return record_of(Goods, row, pictures=pictures_of(row.pictures))
 
 
+@lru_cache(maxsize=1_000)
 def pictures_of(stored: str) -> tuple[str, ...]:
     """File names from their column."""
     return msgspec.json.decode(stored, type=tuple[str, ...])

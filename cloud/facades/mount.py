@@ -20,8 +20,8 @@ from functools import reduce
 from operator import or_
 from typing import Annotated, Any
 
-import msgspec
 from fastapi import APIRouter, Body, FastAPI, Header, Path, Query, Request, Response, Security
+from fastapi.datastructures import Default
 from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
@@ -109,17 +109,11 @@ def _first_line(operation: Operation) -> str:
     return lines[0].rstrip(".")
 
 
-def _response_class(operation: Operation, dialect: Dialect) -> type[Response]:
+def _response_class(operation: Operation, dialect: Dialect) -> Any:
     if operation.streams:
         return EventSourceResponse
-    return Response if dialect.status_of(operation) == 204 else _Json
-
-
-class _Json(JSONResponse):
-    """The same bytes in a tenth of the time."""
-
-    def render(self, content: Any) -> bytes:
-        return msgspec.json.encode(content)
+    # Where nothing else is wished for, shapes are written as JSON at once, without a dict in between.
+    return Response if dialect.status_of(operation) == 204 else Default(JSONResponse)
 
 
 def new_request_id(request: Request) -> str:

@@ -214,10 +214,13 @@ def machine_of(row: Any) -> Machine:
     return record_of(Machine, row, machine=MachineId(row.machine))
 
 
+_MACHINE = select(machines).where(machines.c.tenant == bindparam("tenant"), machines.c.machine == bindparam("machine"))
+_MACHINE_LOCKED = _MACHINE.with_for_update()
+
+
 async def find_machine(work: Work, tenant: str, machine: str, *, lock: bool = False) -> Machine | None:
     """One machine of this tenant."""
-    query = select(machines).where(and_(machines.c.tenant == tenant, machines.c.machine == machine))
-    row = await work.row(query.with_for_update() if lock else query)
+    row = await work.row(_MACHINE_LOCKED if lock else _MACHINE, {"tenant": tenant, "machine": machine})
     return None if row is None else machine_of(row)
 
 

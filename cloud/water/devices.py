@@ -7,7 +7,20 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, func, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    func,
+    literal,
+    select,
+    true,
+    tuple_,
+    union_all,
+)
 
 from cloud.accounts.model import Reach
 from cloud.accounts.reach import unseen, within
@@ -188,57 +201,67 @@ async def _completed(work: Work, seen: Sequence[DeviceSeen]) -> list[DeviceSeen]
     ]
 
 
+def _of_these(table: Table) -> ColumnElement[bool]:
+    return tuple_(table.c.tenant, table.c.machine).in_(bindparam("keys", expanding=True))
+
+
+def _summed(what: str, table: Table, *names: str, where: ColumnElement[bool] | None = None) -> Select[Any]:
+    """How many rows each machine has in `table`, and the sums of up to three columns."""
+    key = table.c.tenant, table.c.machine
+    sums: list[ColumnElement[Any]] = [func.coalesce(func.sum(table.c[name]), 0) for name in names]
+    sums += [literal(0)] * (3 - len(names))
+    labelled = [one.label(name) for one, name in zip(sums, ("first", "second", "third"), strict=True)]
+    query = select(literal(what).label("what"), *key, func.count().label("number"), *labelled)
+    return query.where(_of_these(table), true() if where is None else where).group_by(*key)
+
+
+_GUESTS = (
+    select(member_machines)
+    .where(_of_these(member_machines), member_machines.c.standing == "guest")
+    .order_by(member_machines.c.since_ms, member_machines.c.member)
+)
+_SUMS = union_all(
+    _summed("flows", water_flows, "sold_ml", "given_ml", "leaked_ml"),
+    _summed("pours", pours, "charged_fen", "refunded_fen", where=pours.c.state == "poured"),
+    _summed("vends", orders, "paid_fen", "refunded_fen", where=orders.c.state == "delivered"),
+)
+_FILTERS = select(filter_states).where(_of_these(filter_states)).order_by(filter_states.c.position)
+_WATERS = select(water_states).where(_of_these(water_states))
+
+
 async def _guests(work: Work, keys: Sequence[_Key]) -> dict[_Key, list[str]]:
-    here = tuple_(member_machines.c.tenant, member_machines.c.machine).in_(keys)
-    query = select(member_machines).where(here, member_machines.c.standing == "guest")
     found: dict[_Key, list[str]] = {}
-    for row in await work.rows(query.order_by(member_machines.c.since_ms, member_machines.c.member)):
+    for row in await work.rows(_GUESTS, {"keys": keys}):
         found.setdefault((row.tenant, row.machine), []).append(row.member)
     return found
 
 
 async def _figures(work: Work, keys: Sequence[_Key]) -> dict[_Key, Figures]:
-    flows = await _sums(work, water_flows, keys, "sold_ml", "given_ml", "leaked_ml")
-    poured = await _sums(work, pours, keys, "charged_fen", "refunded_fen", where=pours.c.state == "poured")
-    vended = await _sums(work, orders, keys, "paid_fen", "refunded_fen", where=orders.c.state == "delivered")
-    cartridges: dict[_Key, list[FilterState]] = {}
-    here = tuple_(filter_states.c.tenant, filter_states.c.machine).in_(keys)
-    for row in await work.rows(select(filter_states).where(here).order_by(filter_states.c.position)):
-        cartridges.setdefault((row.tenant, row.machine), []).append(record_of(FilterState, row))
-    there = tuple_(water_states.c.tenant, water_states.c.machine).in_(keys)
-    waters = {
-        (row.tenant, row.machine): record_of(WaterState, row)
-        for row in await work.rows(select(water_states).where(there))
+    asked = {"keys": keys}
+    sums = {
+        (row.what, row.tenant, row.machine): (row.number, int(row.first), int(row.second), int(row.third))
+        for row in await work.rows(_SUMS, asked)
     }
-    nothing: dict[str, int] = {}
+    cartridges: dict[_Key, list[FilterState]] = {}
+    for row in await work.rows(_FILTERS, asked):
+        cartridges.setdefault((row.tenant, row.machine), []).append(record_of(FilterState, row))
+    waters = {(row.tenant, row.machine): record_of(WaterState, row) for row in await work.rows(_WATERS, asked)}
     found = {}
     for key in keys:
-        flow, pour, vend = flows.get(key, nothing), poured.get(key, nothing), vended.get(key, nothing)
-        charged = pour.get("charged_fen", 0) + vend.get("paid_fen", 0)
-        earned = charged - pour.get("refunded_fen", 0) - vend.get("refunded_fen", 0)
+        _, sold_ml, given_ml, leaked_ml = sums.get(("flows", *key), _NOTHING)
+        poured, charged_fen, poured_back_fen, _ = sums.get(("pours", *key), _NOTHING)
+        vended, paid_fen, vended_back_fen, _ = sums.get(("vends", *key), _NOTHING)
         found[key] = Figures(
-            pours=pour.get("count", 0),
-            sold_ml=flow.get("sold_ml", 0),
-            given_ml=flow.get("given_ml", 0),
-            leaked_ml=flow.get("leaked_ml", 0),
-            vends=vend.get("count", 0),
-            earned_fen=earned,
+            pours=poured,
+            sold_ml=sold_ml,
+            given_ml=given_ml,
+            leaked_ml=leaked_ml,
+            vends=vended,
+            earned_fen=charged_fen + paid_fen - poured_back_fen - vended_back_fen,
             filters=tuple(cartridges.get(key, ())),
             water=waters.get(key),
         )
     return found
 
 
-async def _sums(
-    work: Work, table: Any, keys: Sequence[_Key], *names: str, where: ColumnElement[bool] | None = None
-) -> dict[_Key, dict[str, int]]:
-    """How many rows each machine has in `table`, and the sums of some columns."""
-    key = table.c.tenant, table.c.machine
-    sums = [func.coalesce(func.sum(table.c[name]), 0).label(name) for name in names]
-    query = select(*key, func.count().label("count"), *sums).where(tuple_(*key).in_(keys)).group_by(*key)
-    if where is not None:
-        query = query.where(where)
-    return {
-        (row.tenant, row.machine): {name: int(row._mapping[name]) for name in ("count", *names)}
-        for row in await work.rows(query)
-    }
+_NOTHING = (0, 0, 0, 0)

@@ -10,7 +10,7 @@ from cloud import standing
 from cloud.accounts.model import STAFF, Allowed, Permission
 from cloud.catalog.browse import all_goods, category_paths
 from cloud.catalog.categories import list_categories
-from cloud.catalog.model import Goods
+from cloud.catalog.model import GoodsShown
 from cloud.errors import FleetError
 from cloud.facades.dialect import Call, Nothing, Operation
 from cloud.facades.fields import FROM_TEXT
@@ -225,7 +225,7 @@ async def get_oa_goods(call: Call[ShopGoodsAsk, Nothing]) -> ShopGoodsTold:
     stock = await warehouse_of(work, tenant, shop)
     paths = await category_paths(work, tenant)
     names = {one.category: one.name for one in await list_categories(work, tenant) if one.parent is None}
-    of: dict[str, list[Goods]] = {category: [] for category in names}
+    of: dict[str, list[GoodsShown]] = {category: [] for category in names}
     for goods in await all_goods(work, tenant, archived=None):
         if not goods.archived or stock.get(goods.goods):
             of.setdefault(paths.get(goods.goods, [NO_CATEGORY])[0], []).append(goods)
