@@ -190,6 +190,7 @@ class _Loading:
         except Refused as refused:
             for column, value, reason in refused.objections:
                 self._problem(sheet, line, column, value, reason)
+            self._remember_refused(noun, line, names)
             return None
         if values.get("brand") is None:
             if self._brand is None:
@@ -204,6 +205,17 @@ class _Loading:
         if missing:
             return None
         return _Typed(sheet, line, values["brand"], tuple(values[name] for name in noun.key), values)
+
+    def _remember_refused(self, noun: AnyNoun, line: Line, names: _Names) -> None:
+        """So that whoever names this line is told why it is not there, as far as its key can be read."""
+        try:
+            cells = names.of(line)
+            known = noun.columns.values({name: cells[name] for name in ("brand", *noun.key) if name in cells})
+        except Refused:
+            return
+        brand = known.get("brand") or self._brand
+        if brand is not None and all(known.get(name) is not None for name in noun.key):
+            self._refused[noun.name, brand].add(tuple(known[name] for name in noun.key))
 
     async def _of_brand(self, noun: AnyNoun, brand: str, lines: dict[Key, _Typed]) -> int:
         """Compare and write the lines of one brand; answers how many were refused."""
@@ -274,7 +286,8 @@ class _Loading:
                     if (value,) not in offered
                 ]
                 for draft, value in bad:
-                    why = ", its line was refused" if (value,) in self._refused[target, brand] else ""
+                    refused = (value,) in self._refused[target, brand] or (own and (value,) in drafts)
+                    why = ", its line was refused" if refused else ""
                     draft.object(column, f"there is no {value!r} in {target}{why}")
                 # A line that was refused just now may have been named by another one.
                 if not (own and bad):

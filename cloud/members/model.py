@@ -7,7 +7,7 @@ that does not balance. The balance of an account is what was posted to it less w
     escrow              paid for orders that are not decided yet; never below 0, and equal to the sum of those orders
     revenue             earned
     cash:<machine>      negative: coins, notes, cards and codes taken at the machine
-    funding             negative: money that members brought in
+    funding             negative: money that members brought in, less what they were paid by other means
     shrinkage           negative: losses that the company bears
     channel:<provider>  negative: what a payment provider holds for the company: captured less what went back or out
     advances:<subject>  paid through a provider for a thing that is not delivered yet; never below 0

@@ -1,4 +1,4 @@
-"""What members bring with them from elsewhere: wallets that are not empty when they are first seen.
+"""What members bring with them from elsewhere: wallets, commission and deposits that are not empty when they come.
 
 An opening is one entry of the ledger, from the funding account. An account has one at most, and none once anything was
 posted to it: whatever happened then is the truth, and what it held when it came is a part of that.

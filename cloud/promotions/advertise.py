@@ -7,6 +7,7 @@ from typing import Any
 
 from cloud.database import Work
 from cloud.errors import FleetError
+from cloud.machines.register import machine_of
 from cloud.promotions import store
 from cloud.promotions.model import Advertisement
 from cloud.serials import next_serial
@@ -30,7 +31,7 @@ class AdvertisementChange:
 
 
 async def add_advertisement(work: Work, tenant: str, wanted: AdvertisementChange) -> Advertisement:
-    """A new advertisement, from now on where it says no time; FleetError invalid."""
+    """A new advertisement, from now on where it says no time; FleetError: invalid, not_found machine."""
     blank = Advertisement(
         tenant=tenant,
         advertisement=f"{PREFIX}{await next_serial(work, tenant, PREFIX)}",
@@ -72,6 +73,8 @@ async def _write(work: Work, before: Advertisement, wanted: AdvertisementChange)
     given: dict[str, Any] = {name: getattr(wanted, name) for name in AdvertisementChange.__dataclass_fields__}
     after = replace(before, **{name: value for name, value in given.items() if value is not None})
     after = replace(after, machine=after.machine or None)
+    if after.machine is not None and after.machine != before.machine:
+        await machine_of(work, before.tenant, after.machine)
     if not after.title or not after.placement:
         raise FleetError("invalid", "an advertisement has a title and a placement", field="title")
     if after.ends_ms is not None and after.ends_ms <= after.begins_ms:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from cloud.database import Work
 from cloud.errors import FleetError
+from cloud.products.shelf import products_of
 from cloud.promotions import store
 from cloud.promotions.model import (
     GROUP_HOURS_DEFAULT,
@@ -44,6 +45,9 @@ async def open_promotion(work: Work, tenant: str, new: NewPromotion, by: str) ->
     """A new promotion, from now on where it says no time; FleetError invalid for rules that cannot hold."""
     begins_ms = work.now_ms if new.begins_ms is None else new.begins_ms
     check_offer(new, begins_ms)
+    known = await products_of(work, tenant, set(new.products)) if new.products else {}
+    if unknown := sorted(set(new.products) - known.keys()):
+        raise FleetError("invalid", f"there is no product {unknown[0]!r}", field="products")
     opened = Promotion(
         tenant=tenant,
         promotion=f"{PREFIX}{await next_serial(work, tenant, PREFIX)}",

@@ -41,8 +41,7 @@ async def _deposits_off(work: Work, tenant: str) -> int:
     of = rentals.c
     account: ColumnElement[str] = literal(deposits("")) + of.rental
     off = func.coalesce(func.sum(func.abs(of.deposit_fen - _held(tenant, account))), 0)
-    held = and_(of.tenant == tenant, of.payment.is_not(None), of.state.in_(HELD))
-    return int(await work.scalar(select(off).where(held)))
+    return int(await work.scalar(select(off).where(of.tenant == tenant, of.state.in_(HELD))))
 
 
 async def _commission_off(work: Work, tenant: str) -> int:

@@ -14,6 +14,10 @@ of grace somebody is sent to fetch the machine: `dismantling`. The customer, or 
 quitting: the water runs until the end that was paid for, or until the machine is fetched. Who still buys a period
 keeps the machine. With the machine back the rental has `ended` and the deposit goes back, less what is withheld for
 damage. A rental whose order is given back ends without having been anything (`void`).
+
+The deposit lies in an account of its own, whoever took it. It goes back through the provider that captured it. A rental
+that was agreed on elsewhere, before it came here, has no such payment: its deposit goes into the customer's wallet, or
+the company says that it has paid it out by other means.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from cloud.errors import FleetError
 from cloud.events import tell
 from cloud.members.devices import owner_of, unbind
 from cloud.members.ledger import Ledger
-from cloud.members.model import REVENUE, Posting, deposits
+from cloud.members.model import FUNDING, REVENUE, Posting, deposits, wallet
 from cloud.payments.refund import refund
 from cloud.rentals import store
 from cloud.rentals.begin import rental_event, rental_of
@@ -33,8 +33,13 @@ async def quit_rental(work: Work, tenant: str, rental: str, by: str) -> Rental:
     return after
 
 
-async def fetch_rental(work: Work, tenant: str, rental: str, by: str, *, withheld_fen: int = 0) -> Rental:
+async def fetch_rental(
+    work: Work, tenant: str, rental: str, by: str, *, withheld_fen: int = 0, elsewhere: bool = False
+) -> Rental:
     """The machine is back: the rental has ended, and the deposit goes back, less what is withheld.
+
+    It goes back the way it came; one that was paid before the rental came here, into the wallet. `elsewhere`: it was
+    paid out by other means already.
 
     FleetError: not_found, conflict when nobody was to fetch it, invalid when more is withheld than was left.
     """
@@ -42,10 +47,7 @@ async def fetch_rental(work: Work, tenant: str, rental: str, by: str, *, withhel
     if not 0 <= withheld_fen <= found.deposit_fen:
         raise FleetError("invalid", f"{withheld_fen} is not between 0 and {found.deposit_fen} fen", field="withheld")
     after = replace(advance(found, "fetch", work.now_ms), withheld_fen=withheld_fen)
-    await _end(work, after, by, "the machine is back")
-    ledger = Ledger(work)
-    ledger.book(tenant, "withhold", rental, [Posting(deposits(rental), REVENUE, withheld_fen)], note=by)
-    await ledger.write()
+    await _end(work, after, by, "the machine is back", elsewhere=elsewhere)
     await tell(work, [rental_event(after, "rental.ended")])
     return after
 
@@ -71,11 +73,27 @@ async def fetch_machines(work: Work, rentals: list[Rental], why: str) -> None:
         )
 
 
-async def _end(work: Work, ended: Rental, by: str, why: str) -> None:
+async def _end(work: Work, ended: Rental, by: str, why: str, *, elsewhere: bool = False) -> None:
     await store.put_rentals(work, [ended])
     await send_plan(work, ended)
-    back_fen = ended.deposit_fen - ended.withheld_fen
-    if back_fen and ended.payment is not None:
+    await _give_back(work, ended, by, why, elsewhere=elsewhere)
+    if ended.machine is not None:
+        if await owner_of(work, ended.tenant, ended.machine) == ended.member:
+            await unbind(work, ended.tenant, ended.machine)
+        desk = TicketDesk(work)
+        desk.clear(Condition(ended.tenant, ended.machine, DISMANTLING, ended.rental))
+        await desk.write()
+
+
+async def _give_back(work: Work, ended: Rental, by: str, why: str, *, elsewhere: bool) -> None:
+    """Empty the account of the deposit. A provider gives back only what it captured: see `cloud.rentals.model`."""
+    account, back_fen = deposits(ended.rental), ended.deposit_fen - ended.withheld_fen
+    ledger = Ledger(work)
+    ledger.book(ended.tenant, "withhold", ended.rental, [Posting(account, REVENUE, ended.withheld_fen)], note=by)
+    if elsewhere or ended.payment is None:
+        target = FUNDING if elsewhere else wallet(ended.member)
+        ledger.book(ended.tenant, "deposit_back", ended.rental, [Posting(account, target, back_fen)], note=by)
+    elif back_fen:
         await refund(
             work,
             ended.tenant,
@@ -84,11 +102,6 @@ async def _end(work: Work, ended: Rental, by: str, why: str) -> None:
             reference=f"deposit/{ended.rental}",
             reason=why,
             decided_by=by,
-            account=deposits(ended.rental),
+            account=account,
         )
-    if ended.machine is not None:
-        if await owner_of(work, ended.tenant, ended.machine) == ended.member:
-            await unbind(work, ended.tenant, ended.machine)
-        desk = TicketDesk(work)
-        desk.clear(Condition(ended.tenant, ended.machine, DISMANTLING, ended.rental))
-        await desk.write()
+    await ledger.write()

@@ -37,8 +37,8 @@ from cloud.machines.profile import (
     register_devices,
 )
 from cloud.members import devices as homes
-from cloud.products.model import UNSPECIFIED
-from cloud.products.shelf import products_of
+from cloud.products.model import UNSPECIFIED, Product
+from cloud.products.shelf import products_of, refit_machines
 from cloud.rentals.begin import begin_at_home
 from cloud.water.devices import DeviceSeen, device_seen
 from cloud.water.devices import list_devices as list_devices_seen
@@ -56,8 +56,13 @@ async def list_devices(call: Call[Nothing, DevicesAsk]) -> DevicesTold:
 
 async def register_device(call: Call[RegisterAsk, Nothing]) -> None:
     """Put devices on a brand's list, all of them or none. Each is trusted once it has got its secret."""
-    await brand_named(call.work, call.body.vendor_id)
-    await register_devices(call.work, call.body.vendor_id, call.body.device_ids, call.body.profile())
+    vendor, product = call.body.vendor_id, call.body.product_id
+    await brand_named(call.work, vendor)
+    if product:
+        await _product(call, vendor, product)
+    await register_devices(call.work, vendor, call.body.device_ids, call.body.profile())
+    if product:
+        await refit_machines(call.work, vendor, [product])
 
 
 async def read_device(call: Call[Nothing, Nothing]) -> DeviceTold:
@@ -74,9 +79,9 @@ async def change_device_info(call: Call[DeviceChangeAsk, Nothing]) -> DeviceTold
     seen = await _seen(call)
     body = _his(call, seen) if call.subject.level == "customer" else call.body
     change = _described(body, body.basic or BasicChange(), seen)
-    await change_device(call.work, seen.machine.tenant, seen.machine.machine, change)
     if change.product and change.product != seen.profile.product:
         await _equip(call, seen, change.product)
+    await change_device(call.work, seen.machine.tenant, seen.machine.machine, change)
     service = body.service or ServiceChangeAsk()
     await _serve(call, seen, service, body.type or service.type)
     return DeviceTold.of(await _seen(call))
@@ -236,10 +241,17 @@ async def _serve(call: Call[Any, Any], seen: DeviceSeen, asked: ServiceChangeAsk
 async def _equip(call: Call[Any, Any], seen: DeviceSeen, number: str) -> None:
     """The device is one of this product: it becomes what the product's specification says, where there is one."""
     machine = seen.machine
-    product = (await products_of(call.work, machine.tenant, {number})).get(number)
-    if product is not None and product.specification != UNSPECIFIED:
+    product = await _product(call, machine.tenant, number)
+    if product.specification != UNSPECIFIED:
         credentials, made_by = call.parts.credentials, call.subject.user
         await equip(call.work, credentials, machine.tenant, machine.machine, product.specification, made_by)
+
+
+async def _product(call: Call[Any, Any], tenant: str, number: str) -> Product:
+    found = (await products_of(call.work, tenant, {number})).get(number)
+    if found is None:
+        raise FleetError("invalid", f"there is no product {number!r}", field="product_id")
+    return found
 
 
 async def _bind_own(call: Call[BindAsk, Nothing], named: str) -> DeviceTold:

@@ -84,6 +84,7 @@ class BeginAsk(Asked):
 
 class EndAsk(Asked):
     withheld: Annotated[Yuan, Field(description="What of the deposit is kept, for damage.")] = 0
+    elsewhere: Annotated[bool, Field(description="The rest was paid out by other means.")] = False
 
 
 class RentalTold(Single):
@@ -157,9 +158,15 @@ async def quit_rental_early(call: Call[Nothing, Nothing]) -> None:
 
 
 async def end_rental(call: Call[EndAsk, Nothing]) -> None:
-    """The machine is back: the deposit goes back, less what is withheld. An addition."""
+    """The machine is back: the deposit goes back, less what is withheld. An addition.
+
+    It goes back the way it came; that of a rental from an older system goes into the user's wallet.
+    """
     rental = await rental_seen(call.work, call.subject.reach, call.path["rid"])
-    await fetch_rental(call.work, rental.tenant, rental.rental, call.subject.user, withheld_fen=call.body.withheld)
+    body, by = call.body, call.subject.user
+    await fetch_rental(
+        call.work, rental.tenant, rental.rental, by, withheld_fen=body.withheld, elsewhere=body.elsewhere
+    )
 
 
 def _litres(ml: int) -> Money:

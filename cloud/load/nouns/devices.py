@@ -77,6 +77,6 @@ DEVICE_PROFILES = _Devices(
     DeviceRow,
     machine_profiles,
     ("machine",),
-    references={"machine": "machines"},
+    references={"machine": "machines", "product": "products"},
     lies={"maker": "brand"},
 )

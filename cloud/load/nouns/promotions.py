@@ -85,6 +85,7 @@ PROMOTIONS = _Promotions(
     PromotionRow,
     promotions,
     ("promotion",),
+    references={"products": "products"},
     since="created_ms",
     counted=Counted(offer.PREFIX, re.compile(f"{offer.PREFIX}([0-9]+)")),
 )
@@ -159,6 +160,7 @@ ADVERTISEMENTS = _Advertisements(
     AdvertisementRow,
     advertisements,
     ("advertisement",),
+    references={"machine": "machines"},
     since="created_ms",
     counted=Counted(advertise.PREFIX, re.compile(f"{advertise.PREFIX}([0-9]+)")),
 )

@@ -1,7 +1,8 @@
 """Rentals: what members have bought for the machines at their homes.
 
 A book brings a rental once. From then on it lives here: what was paid for it and how far it is no book changes.
-The deposit is not booked: the payment that brought it is where the rental came from, and there it is given back.
+The deposit of one that has not ended is booked with it, as an opening: the payment that brought it is unknown here, so
+it goes back into the wallet or by other means, and through no provider.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from msgspec import Meta
 from cloud import outcalls
 from cloud.load.columns import FIRST, Fen, Id, Lasting, Moment, Sum, Text
 from cloud.load.noun import Counted, Draft, Run, TableNoun, values_of
+from cloud.members.model import deposits
+from cloud.members.opening import book_openings
 from cloud.products.store import products
 from cloud.rentals.model import HELD, RentalState
 from cloud.rentals.plan import PLAN
@@ -66,7 +69,10 @@ class RentalRow(Lasting, frozen=True, kw_only=True):
         Meta(title="每日最低水量（毫升）", description="What a day uses up in any case."),
     ] = 0
     deposit_fen: Annotated[
-        Fen, Meta(title="押金（分）", description="The deposit, held where it was paid.", extra_json_schema=FIRST)
+        Fen,
+        Meta(
+            title="押金（分）", description="The deposit that was paid; booked unless ended.", extra_json_schema=FIRST
+        ),
     ] = 0
     withheld_fen: Annotated[
         Fen, Meta(title="扣留押金（分）", description="What of it was withheld at the end.", extra_json_schema=FIRST)
@@ -101,6 +107,8 @@ class _Rentals(TableNoun[RentalRow]):
 
     async def write(self, run: Run, brand: str, drafts: Sequence[Draft[RentalRow]]) -> None:
         await super().write(run, brand, drafts)
+        new = [draft.after for draft in drafts if draft.before is None and draft.after.state in HELD]
+        await book_openings(run.work, brand, {deposits(row.rental): row.deposit_fen for row in new})
         told = [draft.after.rental for draft in drafts if _holds(draft.after)]
         await outcalls.enqueue_all(run.work, brand, PLAN, told)
 

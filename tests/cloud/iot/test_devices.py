@@ -116,6 +116,11 @@ async def test_basic_data_and_notes_are_kept_by_key(iot: Iot) -> None:
     assert (basic["platform"], basic["net_type"], basic["project"]) == ("ESP8266", "GPRS", "dew")
     notes = {"installer_id": "u1", "install_tms": "20180105", "contract": "HT-1"}
     body = {"installation": notes, "manufacture": {"product_id": "77", "qc_id": "q", "qc_tms": "20171221"}}
+    await iot.refused(422, "owner-acme", "PUT", "/devices/D1", body)
+    more = {"device_ids": ["D2"], "vendor_id": "acme", "product_id": "77"}
+    await iot.refused(422, "admin", "POST", "/devices", more)
+    await iot.told("owner-acme", "POST", "/products", {"prod_id": "77", "name": "净水机", "price": 1})
+    await iot.told("admin", "POST", "/devices", more)
     device = (await iot.told("owner-acme", "PUT", "/devices/D1", body))["data"]
     assert device["installation"] == {**notes, "install_tms": "2018-01-05T00:00:00Z"}
     assert device["manufacture"] == {"product_id": "77", "qc_id": "q", "qc_tms": "2017-12-21T00:00:00Z"}

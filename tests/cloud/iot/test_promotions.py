@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cloud.accounts.store import tokens
 from cloud.errors import IllegalEvent
+from cloud.machines.register import register
 from cloud.promotions.model import (
     GROUP_TRANSITIONS,
     Group,
@@ -23,7 +24,7 @@ from cloud.promotions.model import (
     less,
     reduction_of,
 )
-from tests.cloud.iot.shop import RECEIVER, Shop
+from tests.cloud.iot.shop import BRAND, RECEIVER, Shop
 
 HOUR_MS = 3_600_000
 
@@ -229,7 +230,10 @@ async def test_rules_that_cannot_hold_are_refused(shop: Shop) -> None:
 async def test_advertisements_are_shown_where_and_while_the_brand_says(shop: Shop) -> None:
     shown = {"title": "Spring", "placement": "home", "image": "https://example.com/a.png"}
     first = (await shop.told("owner", "POST", "/advertisements", {**shown, "sequence": 2}))["ad_id"]
-    here = (await shop.told("owner", "POST", "/advertisements", {**shown, "device_id": "m1", "sequence": 1}))["ad_id"]
+    on_m1 = {**shown, "device_id": "m1", "sequence": 1}
+    assert await shop.status("owner", "POST", "/advertisements", on_m1) == 404
+    await shop.database.transact(lambda work: register(work, BRAND, "大堂", machine="m1"))
+    here = (await shop.told("owner", "POST", "/advertisements", on_m1))["ad_id"]
     later = {**shown, "begin_tms": "2026-12-01T00:00:00Z"}
     assert (await shop.told("owner", "POST", "/advertisements", later))["begin_tms"] == "2026-12-01T00:00:00Z"
 

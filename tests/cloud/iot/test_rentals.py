@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 from sqlalchemy import select
 
 from cloud.database import Work
+from cloud.load.formats import read_book
+from cloud.load.load import load
 from cloud.machines.register import claim, register
 from cloud.machines.store import machine_configs
 from shared.messages import MachineConfig
 from shared.water import PurifierConfig
+from tests.cloud.fleet import CREDENTIALS, VAULT
 from tests.cloud.iot.shop import BRAND, Shop
 
 DAY_MS = 24 * 3_600_000
@@ -102,9 +107,9 @@ async def test_a_device_becomes_what_its_product_says_and_a_rental_begins_with_i
     config = await purifier(shop)
     assert [one.worklife_hours for one in config.filters] == [540, 2160]
     assert config.plan.mode == "sale"
-    await shop.told("owner", "PUT", f"/devices/{device}", {"manufacture": {"product_id": "of no shelf"}})
+    unknown = {"manufacture": {"product_id": "of no shelf"}}
+    assert await shop.status("owner", "PUT", f"/devices/{device}", unknown) == 422
     assert await purifier(shop) == config
-    await shop.told("owner", "PUT", f"/devices/{device}", {"manufacture": {"product_id": "P1"}})
     rental = await rental_of(shop, await rented(shop))
     await shop.told("anna", "POST", f"/devices/{device}/bind", {})
     await shop.make_calls()
@@ -237,3 +242,40 @@ async def test_a_machine_that_was_handed_on_stays_with_whom_it_went_to(shop: Sho
     await shop.told("anna", "POST", f"/rentals/{rental}/quit")
     await shop.told("owner", "POST", f"/rentals/{rental}/end", {})
     assert (await shop.told("owner", "GET", f"/devices/{device}"))["user_id"] == "ben"
+
+
+async def test_a_deposit_from_an_older_system_goes_into_the_wallet_or_was_paid_out_elsewhere(
+    shop: Shop, device: str, tmp_path: Path
+) -> None:
+    (tmp_path / "book.yaml").write_text(OLD_RENTALS, encoding="utf-8")
+    book = read_book(tmp_path / "book.yaml")
+    outcome = await load(shop.database, CREDENTIALS, shop.parts.passwords, VAULT, book, brand=BRAND)
+    assert outcome.problems == []
+    assert [await shop.held(f"deposits:{rental}") for rental in ("OLD1", "OLD2", "OLD3")] == [50_000, 30_000, 0]
+    assert await shop.drift() == 0
+    again = await load(shop.database, CREDENTIALS, shop.parts.passwords, VAULT, book, brand=BRAND)
+    assert again.differences == []
+
+    await shop.told("anna", "POST", "/rentals/OLD1/quit")
+    await shop.told("owner", "POST", "/rentals/OLD1/end", {"withheld": 120})
+    await shop.told("owner", "POST", "/rentals/OLD2/begin", {"device_id": device})
+    await shop.told("owner", "POST", "/rentals/OLD2/quit")
+    await shop.told("owner", "POST", "/rentals/OLD2/end", {"elsewhere": True})
+    await shop.make_calls()
+    assert [await shop.held(f"deposits:{rental}") for rental in ("OLD1", "OLD2", "OLD3")] == [0, 0, 0]
+    assert [await shop.held(f"wallet:{member}") for member in ("anna", "ben")] == [38_000, 0]
+    assert await shop.held("channel:recording") == 0, "no provider gave back what it never had"
+    # What was brought, less what left by other means, lies in the wallet and in what was earned.
+    assert (await shop.held("funding"), await shop.held("revenue")) == (-50_000, 12_000)
+    assert await shop.drift() == 0
+
+
+OLD_RENTALS = """
+machines:
+- {machine: OLDMACHINE0001, name: 旧机}
+rentals:
+- {rental: OLD1, product: P1, member: anna, state: running, machine: OLDMACHINE0001, began: 2026-10-01,
+   ends: 2027-10-01, bought_days: 365, deposit_fen: 50000}
+- {rental: OLD2, product: P1, member: ben, bought_days: 30, deposit_fen: 30000}
+- {rental: OLD3, product: P1, member: ben, state: ended, until: 2026-01-01, deposit_fen: 30000, withheld_fen: 100}
+"""

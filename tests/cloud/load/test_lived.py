@@ -38,7 +38,8 @@ from cloud.machines.profile import DeviceChange, change_device
 from cloud.machines.register import claim, register
 from cloud.members.devices import bind, share
 from cloud.members.ledger import Ledger
-from cloud.members.model import REVENUE, Posting, WeChat, commission, wallet
+from cloud.members.model import REVENUE, Posting, WeChat, commission, deposits, wallet
+from cloud.members.opening import book_openings
 from cloud.members.store import put_sign_in, put_wechat
 from cloud.members.wallet import join, top_up
 from cloud.products.model import Period, Rent
@@ -174,17 +175,23 @@ async def _sell(does: Any, t: str, clock: ManualClock) -> None:
         tenant=t, rental="20261120ABCD000000000041", purchase="o1", bought_days=30, prepaid_ml=0, minimum_ml_per_day=0,
         deposit_fen=20_000, created_ms=clock.wall_ms(), **terms,
     )  # fmt: skip
-    await does(lambda work: put_rentals(work, [agreed, replace(agreed, rental="R2", created_ms=1)]))
+    await does(lambda work: _agree(work, agreed, replace(agreed, rental="R2", created_ms=1)))
     rental = await does(lambda work: begin_rental(work, t, agreed.rental, "WP1"))
     product = (await does(lambda work: add_product(work, t, "P3", {"name": "x", "price_fen": 1}))).specification
     await does(lambda work: equip(work, CREDENTIALS, t, "WP1", product, "rental", plan=rental.plan()))
     await does(lambda work: share(work, t, "WP1", "CU1", "CU2"))
     await does(lambda work: bind(work, t, "WP2", "CU2"))
-    await does(lambda work: change_device(work, t, "WP2", DeviceChange(product="P-of-elsewhere", installer="吴")))
+    await does(lambda work: change_device(work, t, "WP2", DeviceChange(product="P2", installer="吴")))
     await does(lambda work: delete_product(work, t, "P2"))
     offer = await does(lambda work: open_promotion(work, t, NewPromotion(kind="coupon", name="券", off_fen=100), "li"))
     await does(lambda work: give_coupon(work, t, offer.promotion, "CU2", "li"))
     await does(lambda work: add_advertisement(work, t, AdvertisementChange(title="新品", placement="home", machine="")))
+
+
+async def _agree(work: Work, *agreed: Rental) -> None:
+    """As a paid order does; the order and its payment are history, and not dumped."""
+    await put_rentals(work, agreed)
+    await book_openings(work, agreed[0].tenant, {deposits(one.rental): one.deposit_fen for one in agreed})
 
 
 async def _earn(work: Work, t: str) -> None:

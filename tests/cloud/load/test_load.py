@@ -13,7 +13,7 @@ from cloud.accounts.store import add_token, audit_rows, holder_of_token, remove_
 from cloud.audit import ledger_drift
 from cloud.catalog.goods import goods_of
 from cloud.catalog.store import goods
-from cloud.database import Database, Work
+from cloud.database import Database, Work, metadata
 from cloud.downlink import Outgoing, lease
 from cloud.load.formats import read_book
 from cloud.load.load import Outcome, load
@@ -327,3 +327,116 @@ async def test_a_brand_without_a_name_in_the_book_is_the_only_one_there(database
     assert told(await loaded(database, tmp_path, text)) == [
         "goods, row 2, column brand: is missing: name it here, or with --brand for the whole book"
     ]
+
+
+DEPENDANTS = """
+brands:
+- {brand: acme, name: 云岭}
+units:
+- {unit: SH1, kind: shop, name: 一号店}
+- {unit: SH2, kind: castle, name: 二号店}
+accounts:
+- {login: zhang, name: 张, role: operator, unit: SH2, password: tiger-lily-2288}
+signings:
+- {signing: '1', title: 首年}
+- {signing: '2', title: 次年, begins: someday}
+- {signing: '3', title: 别家, brand: nobody}
+products:
+- {product: P1, name: 净水机, kind: purchase, price_fen: 100}
+- {product: P2, name: 坏的, kind: purchase, price_fen: -1}
+machines:
+- {machine: VI1, name: 大堂, shop: SH1}
+- {machine: VI2, name: 楼上, shop: SH2}
+- {machine: VI3, name: 楼下}
+device_profiles:
+- {machine: VI1, product: P1}
+- {machine: VI2, product: P1}
+- {machine: VI3, product: P9}
+members:
+- {member: CU1, name: 安}
+- {member: CU2, name: 坏, phone: not a phone, opening_fen: 500}
+- {member: CU3, name: 由坏推荐, referrer: CU2}
+- {member: CU4, name: 再推荐, referrer: CU3, opening_fen: 700}
+member_wechats:
+- {member: CU1, openid: an-openid}
+- {member: CU2, openid: another}
+device_bindings:
+- {machine: VI1, member: CU1}
+- {machine: VI1, member: CU2, standing: guest}
+- {machine: VI2, member: CU1}
+rentals:
+- {rental: R1, product: P1, member: CU1, bought_days: 30, deposit_fen: 500}
+- {rental: R2, product: P2, member: CU1, bought_days: 30, deposit_fen: 600}
+- {rental: R3, product: P1, member: CU2, bought_days: 30, deposit_fen: 700}
+- {rental: R4, product: P1, member: CU1, state: running, machine: VI2, began: 2026-01-01, deposit_fen: 800}
+promotions:
+- {promotion: PM1, kind: coupon, name: 券, off_fen: 100}
+- {promotion: PM2, kind: coupon, name: 坏券}
+coupons:
+- {coupon: CP1, promotion: PM1, member: CU1}
+- {coupon: CP2, promotion: PM2, member: CU1}
+- {coupon: CP3, promotion: PM1, member: CU4}
+advertisements:
+- {advertisement: AD1, title: 全部, placement: home}
+- {advertisement: AD2, title: 楼上, placement: home, machine: VI2}
+"""
+REFUSED = [
+    "accounts, row 8, column unit: 'SH2': there is no 'SH2' in units, its line was refused",
+    "advertisements, row 50, column machine: 'VI2': there is no 'VI2' in machines, its line was refused",
+    "coupons, row 46, column promotion: 'PM2': there is no 'PM2' in promotions, its line was refused",
+    "coupons, row 47, column member: 'CU4': there is no 'CU4' in members, its line was refused",
+    "device_bindings, row 34, column member: 'CU2': there is no 'CU2' in members, its line was refused",
+    "device_bindings, row 35, column machine: 'VI2': there is no 'VI2' in machines, its line was refused",
+    "device_profiles, row 22, column machine: 'VI2': there is no 'VI2' in machines, its line was refused",
+    "device_profiles, row 23, column product: 'P9': there is no 'P9' in products",
+    "machines, row 18, column shop: 'SH2': there is no 'SH2' in units, its line was refused",
+    "member_wechats, row 31, column member: 'CU2': there is no 'CU2' in members, its line was refused",
+    "members, row 26, column phone: 'not a phone': expected str matching regex",
+    "members, row 27, column referrer: 'CU2': there is no 'CU2' in members, its line was refused",
+    "members, row 28, column referrer: 'CU3': there is no 'CU3' in members, its line was refused",
+    "products, row 15, column price_fen: '-1': expected int >= 0",
+    "promotions, row 43, column",
+    "rentals, row 38, column product: 'P2': there is no 'P2' in products, its line was refused",
+    "rentals, row 39, column member: 'CU2': there is no 'CU2' in members, its line was refused",
+    "rentals, row 40, column machine: 'VI2': there is no 'VI2' in machines, its line was refused",
+    "signings, row 11, column begins: 'someday': is no moment",
+    "signings, row 12, column brand: 'nobody': is no brand we know",
+    "units, row 6, column kind: 'castle': invalid enum value",
+]
+
+
+async def test_what_hangs_on_a_bad_line_is_refused_with_it_and_the_rest_is_kept(
+    database: Database, tmp_path: Path
+) -> None:
+    outcome = await loaded(database, tmp_path, DEPENDANTS, keep_good=True)
+    problems = sorted(told(outcome))
+    for problem, expected in zip(problems, REFUSED, strict=True):
+        assert problem.startswith(expected), (problem, expected)
+    assert outcome.written
+    kept = {
+        "units": ["SH1"], "users": [], "brand_signings": ["1"], "products": ["P1"], "machines": ["VI1", "VI3"],
+        "machine_profiles": ["VI1"], "members": ["CU1"], "member_wechats": ["CU1"], "member_machines": ["VI1"],
+        "rentals": ["R1"], "promotions": ["PM1"], "coupons": ["CP1"], "advertisements": ["AD1"],
+    }  # fmt: skip
+    async with database.look(tenant="acme") as work:
+        for name, expected_ids in kept.items():
+            table = metadata.tables[name]
+            key = next(column for column in table.primary_key.columns if column.name != "tenant")
+            assert [row[0] for row in await work.rows(select(key).order_by(key))] == expected_ids, name
+        # No money of a refused line: one wallet, and the deposit of one rental.
+        accounts = metadata.tables["ledger_accounts"].c
+        rows = await work.rows(select(accounts.account, accounts.balance_fen).order_by(accounts.account))
+        assert [tuple(row) for row in rows] == [("deposits:R1", 500), ("funding", -500), ("wallet:CU1", 0)]
+        assert await ledger_drift(work, "acme") == 0
+    # Mended, the same book brings what was missing and leaves alone what is there.
+    mended = DEPENDANTS
+    for bad, good in (
+        ("kind: castle", "kind: shop"), ("price_fen: -1", "price_fen: 1"), ("not a phone", "'13900000002'"),
+        ("someday", "2026-01-01"), (", brand: nobody", ""), ("name: 坏券", "name: 券, off_fen: 5"), ("P9", "P1"),
+    ):  # fmt: skip
+        mended = mended.replace(bad, good)
+    outcome = await loaded(database, tmp_path, mended)
+    assert (told(outcome), outcome.written) == ([], True)
+    assert [counts.unchanged for noun, counts in outcome.counts.items() if noun == "rentals"] == [1]
+    async with database.look(tenant="acme") as work:
+        assert await ledger_drift(work, "acme") == 0
