@@ -7,10 +7,25 @@ here writes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, Subquery, and_, case, func, literal, or_, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Row,
+    Select,
+    Subquery,
+    Text,
+    and_,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+)
 
 from cloud.calendar import DAY_MS, HOUR_MS, Calendar
 from cloud.catalog.store import goods
@@ -61,28 +76,25 @@ class Ranked:
     fen: int
 
 
-# What was free was sold, too.
-_SOLD = and_(orders.c.state == "delivered", or_(orders.c.refunded_fen == 0, orders.c.refunded_fen < orders.c.paid_fen))
-_FEN = func.coalesce(func.sum(orders.c.paid_fen - orders.c.refunded_fen), 0)
-
-
 async def sold_by_hour(work: Work, tenant: str, shop: str, calendar: Calendar, day: date) -> list[Sold]:
     """What was sold on one day, by the hours since it began; hours without sales are left out."""
-    begin = calendar.begins_ms(day)
-    bucket = orders.c.ended_ms - (orders.c.ended_ms - begin) % HOUR_MS
-    return await _sold(work, tenant, shop, calendar, Period(day, day), bucket)
+    asked = _asked(tenant, shop, calendar, Period(day, day))
+    return _sold(await work.rows(_BY_HOUR, asked))
 
 
 async def sold_by_day(work: Work, tenant: str, shop: str, calendar: Calendar, period: Period) -> list[Sold]:
     """What was sold, by day, the first day first; days without sales are left out."""
-    shift = _shift(calendar, period)
-    bucket = orders.c.ended_ms - (orders.c.ended_ms + shift) % DAY_MS
-    return await _sold(work, tenant, shop, calendar, period, bucket)
+    asked, shifts = _asked(tenant, shop, calendar, period), calendar.shifts(period.first, period.last)
+    if len(shifts) == 1:
+        return _sold(await work.rows(_BY_DAY, {**asked, "shift": shifts[0][1]}))
+    # The zone changes within the period: how far it is ahead of UTC depends on when an order was delivered.
+    later = [(orders.c.ended_ms >= since, shift) for since, shift in reversed(shifts[1:])]
+    return _sold(await work.rows(_sales_by(_day_of(case(*later, else_=shifts[0][1]))), asked))
 
 
 async def sold_fen(work: Work, tenant: str, shop: str, calendar: Calendar, period: Period) -> int:
     """The money of a period."""
-    return int(await work.scalar(select(_FEN).where(_within(tenant, shop, calendar, period))))
+    return int(await work.scalar(_ALL_FEN, _asked(tenant, shop, calendar, period)))
 
 
 async def first_sale(work: Work, tenant: str, shop: str, calendar: Calendar) -> date | None:
@@ -95,51 +107,74 @@ async def first_sale(work: Work, tenant: str, shop: str, calendar: Calendar) -> 
 
 async def best_machines(work: Work, tenant: str, shop: str, calendar: Calendar, period: Period) -> list[Ranked]:
     """The machines that sold most, by money."""
-    best = _best(orders.c.machine, _within(tenant, shop, calendar, period))
-    named = and_(machines.c.tenant == tenant, machines.c.machine == best.c.id)
-    query = select(best, machines.c.name, machines.c.number).join(machines, named)
-    rows = await work.rows(query.order_by(best.c.fen.desc(), best.c.id))
+    rows = await work.rows(_BEST_MACHINES, _asked(tenant, shop, calendar, period))
     return [Ranked(row.id, row.name, row.number or row.name, row.orders, int(row.fen)) for row in rows]
 
 
 async def best_goods(work: Work, tenant: str, shop: str, calendar: Calendar, period: Period) -> list[Ranked]:
     """The goods that sold most, by money."""
-    best = _best(orders.c.goods, _within(tenant, shop, calendar, period))
-    named = and_(goods.c.tenant == tenant, goods.c.goods == best.c.id)
-    query = select(best, goods.c.name).outerjoin(goods, named)
-    rows = await work.rows(query.order_by(best.c.fen.desc(), best.c.id))
+    rows = await work.rows(_BEST_GOODS, _asked(tenant, shop, calendar, period))
     return [Ranked(row.id, row.name or row.id, "", row.orders, int(row.fen)) for row in rows]
 
 
-def _best(which: ColumnElement[str], here: ColumnElement[bool]) -> Subquery:
-    """The few that sold most, found before anybody asks for names."""
-    query = select(which.label("id"), func.count().label("orders"), _fen()).where(here).group_by(which)
-    return query.order_by(_FEN.desc(), which).limit(RANKED).subquery("best")
-
-
-def _fen() -> ColumnElement[int]:
-    return _FEN.label("fen")
-
-
-def _within(tenant: str, shop: str, calendar: Calendar, period: Period) -> ColumnElement[bool]:
+def _asked(tenant: str, shop: str, calendar: Calendar, period: Period) -> dict[str, Any]:
     begin, end = calendar.begins_ms(period.first), calendar.begins_ms(period.last + timedelta(days=1))
-    at = orders.c.ended_ms
-    return and_(orders.c.tenant == tenant, orders.c.shop == shop, at >= begin, at < end, _SOLD)
+    return {"tenant": tenant, "shop": shop, "begin": begin, "end": end}
 
 
-def _shift(calendar: Calendar, period: Period) -> ColumnElement[int]:
-    """How far the zone is ahead of UTC when an order was delivered."""
-    shifts = calendar.shifts(period.first, period.last)
-    if len(shifts) == 1:
-        return literal(shifts[0][1])
-    later = [(orders.c.ended_ms >= since, shift) for since, shift in reversed(shifts[1:])]
-    return case(*later, else_=shifts[0][1])
-
-
-async def _sold(
-    work: Work, tenant: str, shop: str, calendar: Calendar, period: Period, bucket: ColumnElement[int]
-) -> list[Sold]:
-    at = bucket.label("at_ms")
-    query = select(at, func.count().label("orders"), _fen(), func.max(orders.c.ended_ms).label("last_ms"))
-    rows = await work.rows(query.where(_within(tenant, shop, calendar, period)).group_by(at).order_by(at))
+def _sold(rows: Iterable[Row[Any]]) -> list[Sold]:
     return [Sold(row.at_ms, row.orders, row.orders, int(row.fen), row.last_ms) for row in rows]
+
+
+# --- the statements, put together once ---
+
+_BEGIN, _END = (bindparam(name, type_=BigInteger) for name in ("begin", "end"))
+_TENANT = bindparam("tenant", type_=Text)
+# What was free was sold, too.
+_SOLD = and_(orders.c.state == "delivered", or_(orders.c.refunded_fen == 0, orders.c.refunded_fen < orders.c.paid_fen))
+_WITHIN = and_(
+    orders.c.tenant == _TENANT,
+    orders.c.shop == bindparam("shop"),
+    orders.c.ended_ms >= _BEGIN,
+    orders.c.ended_ms < _END,
+    _SOLD,
+)
+_FEN = func.coalesce(func.sum(orders.c.paid_fen - orders.c.refunded_fen), 0)
+_ALL_FEN = select(_FEN).where(_WITHIN)
+
+
+def _sales_by(bucket: ColumnElement[int]) -> Select[Any]:
+    at = bucket.label("at_ms")
+    last = func.max(orders.c.ended_ms).label("last_ms")
+    query = select(at, func.count().label("orders"), _FEN.label("fen"), last)
+    return query.where(_WITHIN).group_by(at).order_by(at)
+
+
+def _day_of(shift: ColumnElement[int]) -> ColumnElement[int]:
+    return orders.c.ended_ms - (orders.c.ended_ms + shift) % DAY_MS
+
+
+_BY_HOUR = _sales_by(orders.c.ended_ms - (orders.c.ended_ms - _BEGIN) % HOUR_MS)
+_BY_DAY = _sales_by(_day_of(bindparam("shift", type_=BigInteger)))
+
+
+def _best(which: ColumnElement[str]) -> Subquery:
+    """The few that sold most, found before anybody asks for names."""
+    query = select(which.label("id"), func.count().label("orders"), _FEN.label("fen"))
+    return query.where(_WITHIN).group_by(which).order_by(_FEN.desc(), which).limit(RANKED).subquery("best")
+
+
+def _best_machines() -> Select[Any]:
+    best = _best(orders.c.machine)
+    named = and_(machines.c.tenant == _TENANT, machines.c.machine == best.c.id)
+    query = select(best, machines.c.name, machines.c.number).join(machines, named)
+    return query.order_by(best.c.fen.desc(), best.c.id)
+
+
+def _best_goods() -> Select[Any]:
+    best = _best(orders.c.goods)
+    named = and_(goods.c.tenant == _TENANT, goods.c.goods == best.c.id)
+    return select(best, goods.c.name).outerjoin(goods, named).order_by(best.c.fen.desc(), best.c.id)
+
+
+_BEST_MACHINES, _BEST_GOODS = _best_machines(), _best_goods()

@@ -102,7 +102,7 @@ async def list_standings(
     """The machines in shops within reach, by id; sorted by -short or -out on wish."""
     needs_sums = ask.sort is not None or wanted.standings is not None
     listing = _listing(reach, tenant, wanted, shortage_at if needs_sums else None)
-    found = await listing.page(work, ask, make=lambda row: row)
+    found = await listing.page(work, ask, make=lambda row: str(row.machine))
     return Page(await _standings(work, tenant, found.items, shortage_at), found.total, found.page, found.page_size)
 
 
@@ -110,7 +110,8 @@ async def list_standings(
 def _listing(reach: Reach, tenant: str, wanted: StandingFilter, shortage_at: int | None) -> Listing:
     """Without `shortage_at` nothing is added up, and the list has no sorts."""
     here = within(reach, tenant=machines.c.tenant, unit=machines.c.shop)
-    query = select(machines).where(
+    # Ids alone: what is sorted by the thousand had better be small.
+    query = select(machines.c.machine).where(
         machines.c.tenant == tenant, machines.c.shop.is_not(None), here, _sells_goods(tenant)
     )
     if wanted.shop is not None:
@@ -134,8 +135,7 @@ async def standings_of(
     work: Work, tenant: str, wanted: Collection[str], *, shortage_at: int
 ) -> Mapping[str, MachineStanding]:
     """How these machines stand."""
-    rows = await work.rows(select(machines).where(machines.c.tenant == tenant, machines.c.machine.in_(sorted(wanted))))
-    return {one.machine: one for one in await _standings(work, tenant, rows, shortage_at)}
+    return {one.machine: one for one in await _standings(work, tenant, sorted(wanted), shortage_at)}
 
 
 async def count_standings(work: Work, tenant: str, shop: str, *, shortage_at: int) -> dict[Standing, int]:
@@ -230,16 +230,23 @@ def _aisle_seen(row: Row[Any]) -> AisleSeen:
     )
 
 
-async def _standings(work: Work, tenant: str, found: Sequence[Row[Any]], shortage_at: int) -> list[MachineStanding]:
-    """The rows of machines with what is low in their aisles: two statements for all of them."""
-    if not found:
+async def _standings(work: Work, tenant: str, wanted: Sequence[str], shortage_at: int) -> list[MachineStanding]:
+    """These machines, as far as they exist, in this order, with what is low in their aisles: two statements for all."""
+    if not wanted:
         return []
-    ids = [row.machine for row in found]
-    of: dict[str, list[Row[Any]]] = {machine: [] for machine in ids}
-    for aisle in await work.rows(_low(), {"tenant": tenant, "machines": ids, "at": max(shortage_at, 0)}):
-        of[aisle.machine].append(aisle)
-    noticed = set(await _noticed(work, tenant, ids))
-    return [_judged(row, of[row.machine], row.machine in noticed) for row in found]
+    asked = {"tenant": tenant, "machines": wanted}
+    here = {row.machine: row for row in await work.rows(_HERE, asked)}
+    low: dict[str, list[Row[Any]]] = {machine: [] for machine in here}
+    for aisle in await work.rows(_low(), {**asked, "at": max(shortage_at, 0)}):
+        low[aisle.machine].append(aisle)
+    return [_judged(here[machine], low[machine]) for machine in wanted if machine in here]
+
+
+# Whether somebody's word that a machine has nothing left waits for goods.
+_NOTICED = exists().where(tickets.c.tenant == machines.c.tenant, tickets.c.open_key == machines.c.machine + _NOTICE)
+_HERE = select(machines, _NOTICED.label("noticed")).where(
+    machines.c.tenant == bindparam("tenant"), machines.c.machine.in_(bindparam("machines", expanding=True))
+)
 
 
 @cache
@@ -251,25 +258,15 @@ def _low() -> Select[Any]:
     return low.order_by(every.c.machine, every.c.name, every.c.id)
 
 
-def _judged(row: Row[Any], low: Sequence[Row[Any]], noticed: bool) -> MachineStanding:
+def _judged(row: Row[Any], low: Sequence[Row[Any]]) -> MachineStanding:
     """The same rule as `_standing`, for rows that are here."""
     empty = tuple(_aisle_seen(aisle) for aisle in low if aisle.there <= 0)
     standing: Standing = "short" if low else "normal"
-    if noticed or (low and len(empty) == low[0].for_sale_there):
+    if row.noticed or (low and len(empty) == low[0].for_sale_there):
         standing = "out"
     return MachineStanding(
         row.machine, row.name, row.number or row.name, row.place, row.shop, standing, len(low), len(empty), empty
     )
-
-
-async def _noticed(work: Work, tenant: str, wanted: Sequence[str]) -> list[str]:
-    asked = {"tenant": tenant, "keys": [one + _NOTICE for one in wanted]}
-    return [row.machine for row in await work.rows(_NOTICED, asked)]
-
-
-_NOTICED = select(tickets.c.machine).where(
-    tickets.c.tenant == bindparam("tenant"), tickets.c.open_key.in_(bindparam("keys", expanding=True))
-)
 
 
 # --- the same in the database, for lists that are sorted or cut by it ---
@@ -314,12 +311,11 @@ def _sums(tenant: str, shortage_at: int, of: Select[tuple[str]] | None) -> Subqu
 
 
 def _standing(sums: Subquery, tenant: str) -> ColumnElement[str]:
-    noticed = exists().where(tickets.c.tenant == tenant, tickets.c.open_key == machines.c.machine + _NOTICE)
     balances = stock_balances.c
     theirs = and_(balances.tenant == tenant, balances.machine == machines.c.machine, balances.for_sale)
     all_out = sums.c.out == select(func.count()).where(theirs).correlate(machines).scalar_subquery()
     return case(
-        (or_(and_(sums.c.out > 0, all_out), noticed), "out"),
+        (or_(and_(sums.c.out > 0, all_out), _NOTICED), "out"),
         (sums.c.short > 0, "short"),
         else_="normal",
     )
