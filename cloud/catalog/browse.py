@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Any
 
 from sqlalchemy import Select, func, or_, select
 
@@ -43,9 +44,13 @@ async def all_goods(
     work: Work, tenant: str, *, search: str | None = None, archived: bool | None = False
 ) -> list[GoodsShown]:
     """All goods that can be put into an aisle (`archived` None: all there are), VG9 before VG10; `search` as above."""
-    chosen = _chosen(tenant, search, archived)
-    rows = await work.rows(chosen.with_only_columns(*(goods.c[name] for name in GoodsShown._fields)))
-    shown = [GoodsShown(row.goods, row.name, row.spec, store.pictures_of(row.pictures), row.archived) for row in rows]
+    columns = (goods.c[name] for name in GoodsShown._fields)
+    query: Select[Any] = _chosen(tenant, search, archived).with_only_columns(*columns)
+    rows: Sequence[Any] = await work.rows(query)
+    shown = [
+        GoodsShown(which, name, spec, store.pictures_of(pictures), put_away)
+        for which, name, spec, pictures, put_away in rows
+    ]
     return sorted(shown, key=lambda one: in_order(one.goods))
 
 
