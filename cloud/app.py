@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 
 from cloud.errors import FleetError
 from cloud.facades.callbacks import mount_callbacks
@@ -17,6 +18,9 @@ from cloud.facades.native.table import NATIVE
 from cloud.facades.vending.table import VENDING
 
 DIALECTS: tuple[Dialect, ...] = (NATIVE, VENDING, IOT)
+
+# How long a browser goes by what it was told about origins: as long as any of them would.
+ORIGIN_ASKED_AGAIN_S = 86_400
 
 _ABOUT = """Everything that can be asked of a fleet of vending machines.
 
@@ -43,7 +47,18 @@ def build_app(parts: Parts, dialects: tuple[Dialect, ...] = DIALECTS) -> FastAPI
     prefixes = {dialect.name: dialect.prefix for dialect in dialects}
     if unknown := set(parts.settings.dialect_of_host.values()) - set(prefixes):
         raise FleetError("invalid", f"{min(unknown)!r} is not one of {', '.join(prefixes)}", field="AISLEFLOW_HOSTS")
-    app.add_middleware(DialectHosts, {host: prefixes[name] for host, name in parts.settings.dialect_of_host.items()})
+    of_host = {host: prefixes[name] for host, name in parts.settings.dialect_of_host.items()}
+    app.add_middleware(DialectHosts, of_host, [one.prefix for one in dialects if one.is_lenient])
+    if origins := parts.settings.origin_list:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["*"],
+            # The session of the vending dialect is a cookie; to whoever may come from anywhere none is lent.
+            allow_credentials="*" not in origins,
+            max_age=ORIGIN_ASKED_AGAIN_S,
+        )
 
     @app.exception_handler(HTTPException)
     async def unrouted(request: Request, error: HTTPException) -> Response:

@@ -33,6 +33,8 @@ class Settings:
     public_url: str = "http://127.0.0.1:8080"
     # Which dialect answers at the root of which host: "vending.example.cn=vending,iot.example.cn=iot".
     hosts: str = ""
+    # Pages from which browsers may ask, beside our own: "https://h5.example.cn,https://m.example.cn", or "*" for any.
+    origins: str = ""
     # How long an order may wait for its machine's claim: a dozen repeated offers, as long as a buyer will stand there.
     order_deadline_ms: int = 60_000
     # Write off claimed orders without an outcome after this time (I7); 0 leaves every one of them to a person.
@@ -62,6 +64,11 @@ class Settings:
             if not name or not dialect:
                 raise FleetError("invalid", f"{self.hosts!r} is not HOST=DIALECT,...", field=PREFIX + "HOSTS")
         return {name.strip().lower(): dialect.strip() for name, _, dialect in pairs}
+
+    @property
+    def origin_list(self) -> list[str]:
+        """The origins of pages that may ask, as browsers write them."""
+        return [one.strip().rstrip("/").lower() for one in self.origins.split(",") if one.strip()]
 
 
 def load(environ: Mapping[str, str] = os.environ, **given: Any) -> Settings:

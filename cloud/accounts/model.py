@@ -202,6 +202,9 @@ class User:
     # The unit he works for; None: the whole tenant. The phone number by which he signs in where logins are numbers.
     unit: str | None = None
     phone: str = ""
+    # Where he works from, as far as anybody said: province, city and district, and coordinates.
+    area: str = ""
+    coordinates: str = ""
 
 
 @dataclass(frozen=True, slots=True)

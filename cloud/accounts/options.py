@@ -41,7 +41,7 @@ def _number(default: int, least: int, most: int) -> Option:
 
 
 # Who is sent when a ticket is opened. manual: whom a person says. keeper: whoever looks after the machine. nearest: a
-# technician of its shop, else of the dealer above, else of the agent, else of the brand.
+# technician who is near; of several one of its shop, else of the dealer above, else of the agent, else of the brand.
 TICKET_DISPATCH = "ticket_dispatch"
 # An aisle with at most this many goods is short.
 SHORTAGE_THRESHOLD = "shortage_threshold"

@@ -113,7 +113,15 @@ async def add_user(
 
 
 async def change_user(
-    work: Work, subject: Subject, user: str, *, name: str | None, role: Role | None, disabled: bool | None
+    work: Work,
+    subject: Subject,
+    user: str,
+    *,
+    name: str | None,
+    role: Role | None,
+    disabled: bool | None,
+    area: str | None = None,
+    coordinates: str | None = None,
 ) -> User:
     """Change a user of the caller's tenant. A new role or a disabled account signs him out everywhere, at once."""
     found = await user_of(work, subject, user)
@@ -122,7 +130,7 @@ async def change_user(
     _check_grants(subject, found.role)
     if role is not None:
         _check_grants(subject, role)
-    wanted = {"name": name, "role": role, "disabled": disabled}
+    wanted = {"name": name, "role": role, "disabled": disabled, "area": area, "coordinates": coordinates}
     changes = {column: value for column, value in wanted.items() if value is not None}
     if changes:
         await store.change_user(work, subject.tenant, user, **changes)

@@ -42,7 +42,15 @@ async def staff_of(work: Work, subject: Subject, user: str) -> User:
 
 
 async def change_staff(
-    work: Work, subject: Subject, user: str, *, name: str | None, role: Role | None, disabled: bool | None
+    work: Work,
+    subject: Subject,
+    user: str,
+    *,
+    name: str | None,
+    role: Role | None,
+    disabled: bool | None,
+    area: str | None = None,
+    coordinates: str | None = None,
 ) -> User:
     """Change somebody within reach; nobody gives a role that may do more than his own.
 
@@ -51,7 +59,9 @@ async def change_staff(
     found = await staff_of(work, subject, user)
     for wanted in (found.role, role):
         _check_role(subject, wanted)
-    return await change_user(work, subject, user, name=name, role=role, disabled=disabled)
+    return await change_user(
+        work, subject, user, name=name, role=role, disabled=disabled, area=area, coordinates=coordinates
+    )
 
 
 async def hire(
@@ -64,6 +74,8 @@ async def hire(
     phone: str,
     sent: str,
     unit: str | None,
+    area: str = "",
+    coordinates: str = "",
     request_id: str,
 ) -> User:
     """Somebody new, who signs in by his phone number with a password that comes plain or as MD5.
@@ -76,7 +88,7 @@ async def hire(
     async def add(work: Work) -> User:
         own = subject.unit.unit if subject.unit is not None else None
         place = own if unit is None else (await unit_seen(work, subject.reach, subject.tenant, unit)).unit
-        user = await add_by_phone(work, subject.tenant, name, role, phone, place, hashes)
+        user = await add_by_phone(work, subject.tenant, name, role, phone, place, hashes, area, coordinates)
         await record(work, subject, "staff.add", {"user": user.user, "role": role, "unit": place}, request_id)
         return user
 
@@ -91,11 +103,19 @@ async def hash_new(passwords: Passwords, sent: str) -> tuple[str, str]:
 
 
 async def add_by_phone(
-    work: Work, tenant: str, name: str, role: Role, phone: str, unit: str | None, hashes: tuple[str, str]
+    work: Work,
+    tenant: str,
+    name: str,
+    role: Role,
+    phone: str,
+    unit: str | None,
+    hashes: tuple[str, str],
+    area: str = "",
+    coordinates: str = "",
 ) -> User:
     """Write somebody who signs in by his phone number; FleetError conflict when it is taken, by whomever."""
     login = mint_user_id()  # his number is free for somebody else once he has left
-    user = User(tenant, login, login, name, role, False, False, work.now_ms, unit, phone)
+    user = User(tenant, login, login, name, role, False, False, work.now_ms, unit, phone, area, coordinates)
     if not await store.add_user(work, user, *hashes):
         raise FleetError("conflict", "somebody signs in by this number already", field="mobile")
     return user

@@ -53,6 +53,9 @@ users = Table(
     Column("phone", Text, nullable=False),
     # Of the password as older clients send it; NULL: he does not sign in there.
     Column("md5_hash", Text),
+    # Where he works from: an area (province, city, district), and coordinates.
+    Column("area", Text, nullable=False),
+    Column("coordinates", Text, nullable=False),
     UniqueConstraint("tenant", "login"),
     Index("ix_users_unit", "tenant", "unit"),
 )

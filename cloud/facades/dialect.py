@@ -7,7 +7,7 @@ the same for every dialect.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from functools import cache
@@ -53,8 +53,8 @@ class Lenient(BaseModel):
     """Base of what older clients ask: fields nobody knows are passed over, and a number may come as text or text as a
     number, because the programs that send it were written in languages that do not tell the two apart.
 
-    A field that is null was not sent, and neither was an empty one that holds no text: such programs send all the
-    fields they know, and forms the boxes that nobody filled in. An empty text is one.
+    A word of a few may come in capitals. A field that is null was not sent, and neither was an empty one that holds no
+    text: such programs send all the fields they know, and forms the boxes that nobody filled in. An empty text is one.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True, coerce_numbers_to_str=True)
@@ -64,9 +64,9 @@ class Lenient(BaseModel):
     def _without_blanks(cls, sent: Any) -> Any:
         if not isinstance(sent, dict):
             return sent
-        texts = _texts(cls)
+        texts, words = _texts(cls), _words(cls)
         return {
-            name: value
+            name: _as_declared(value, words.get(name, ()))
             for name, value in sent.items()
             if name not in texts or not (value is None or (value == "" and not texts[name]))
         }
@@ -75,20 +75,41 @@ class Lenient(BaseModel):
 @cache
 def _texts(shape: type[BaseModel]) -> dict[str, bool]:
     """Of every name under which a field may be sent, whether it holds text."""
-    found: dict[str, bool] = {}
+    return {name: not {str, SecretStr}.isdisjoint(_kinds(kind)) for name, kind in _sent_as(shape)}
+
+
+@cache
+def _words(shape: type[BaseModel]) -> dict[str, tuple[Any, ...]]:
+    """Of every name under which a field may be sent, the words that it may be."""
+    return {
+        name: tuple(one for kind in _kinds(of) if get_origin(kind) is Literal for one in get_args(kind))
+        for name, of in _sent_as(shape)
+    }
+
+
+def _as_declared(value: Any, words: tuple[Any, ...]) -> Any:
+    """The word that is meant, whatever its capitals; every other value as it is."""
+    if not words or not isinstance(value, str) or value in words:
+        return value
+    return next((word for word in words if isinstance(word, str) and word == value.strip().lower()), value)
+
+
+def _sent_as(shape: type[BaseModel]) -> Iterator[tuple[str, Any]]:
     for name, field in shape.model_fields.items():
         alias = field.validation_alias
-        aliases = alias.choices if isinstance(alias, AliasChoices) else [alias or name]
-        found |= {str(one): _holds_text(field.annotation) for one in aliases}
-    return found
+        for one in alias.choices if isinstance(alias, AliasChoices) else [alias or name]:
+            yield str(one), field.annotation
 
 
-def _holds_text(kind: Any) -> bool:
+def _kinds(kind: Any) -> Iterator[Any]:
+    """The types that a value may have, without what is said about them."""
     if get_origin(kind) in (Union, UnionType):
-        return any(_holds_text(part) for part in get_args(kind))
-    if get_origin(kind) is Annotated:
-        return _holds_text(get_args(kind)[0])
-    return kind in (str, SecretStr)
+        for part in get_args(kind):
+            yield from _kinds(part)
+    elif get_origin(kind) is Annotated:
+        yield from _kinds(get_args(kind)[0])
+    else:
+        yield kind
 
 
 class Nothing(Filter):
@@ -261,6 +282,8 @@ class Dialect:
     enclose: Callable[[Operation, Any], Any] | None = None
     # Refuses a request by its headers alone, before anything else is looked at. None: nothing is refused so.
     admit: Callable[[Request], None] | None = None
+    # Whether old clients speak it: paths are read as they write them (`cloud.facades.hosts`).
+    is_lenient: bool = False
     # Whether the platform's own people see all tenants here; elsewhere they are people of their own tenant.
     spans_tenants: bool = False
     # How OpenAPI declares the errors of an operation.

@@ -15,6 +15,7 @@ import json
 import logging
 import re
 import secrets
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from functools import reduce
 from operator import or_
@@ -188,7 +189,7 @@ async def _read_body(request: Request, rows: Rows, dialect: Dialect) -> Request:
     Answers the request with its body as JSON, and leaves the fields of one that was decoded in its state.
     """
     request.state.fields = {}
-    await _whole_body(request)
+    request = _unpacked(request, await _whole_body(request))
     _refuse_no_text(request, await request.body())
     if all(row.body is Nothing for row in rows):
         return request
@@ -215,11 +216,37 @@ def _refuse_no_text(request: Request, body: bytes) -> None:
             return  # no JSON, which is told where it is read
 
 
+def _unpacked(request: Request, body: bytes) -> Request:
+    """The request with its body as it was before it was packed (gzip, deflate), under the same limit."""
+    packing = request.headers.get("Content-Encoding", "").strip().lower()
+    if packing in ("", "identity") or not body:
+        return request
+    if packing not in ("gzip", "x-gzip", "deflate"):
+        raise HTTPException(415, f"Content-Encoding: {packing[:40]!r} is none of gzip, deflate, identity")
+    try:
+        unpacking = zlib.decompressobj(_GZIP_OR_ZLIB)
+        plain = unpacking.decompress(body, BODY_BYTES_MAX)
+    except zlib.error as error:
+        raise HTTPException(400, f"the body is not packed as it says ({packing}): {error}") from error
+    if unpacking.unconsumed_tail:
+        raise HTTPException(413, f"the body has more than {BODY_BYTES_MAX} bytes")
+    if not unpacking.eof:
+        raise HTTPException(400, f"the body ends before what was packed does ({packing})")
+    return _with_body(request, plain, request.headers.get("Content-Type", ""))
+
+
+# Whichever of the two headers it has.
+_GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
+
+
 def _with_json(request: Request, fields: dict[str, Any]) -> Request:
     """The same request as if its fields had come as JSON: from here on there is one way to validate."""
-    body = json.dumps(fields).encode()
+    return _with_body(request, json.dumps(fields).encode(), "application/json")
+
+
+def _with_body(request: Request, body: bytes, media_type: str) -> Request:
     headers = [(name, value) for name, value in request.scope["headers"] if name not in _OF_THE_BODY]
-    headers += [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    headers += [(b"content-type", media_type.encode()), (b"content-length", str(len(body)).encode())]
 
     async def receive() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}
@@ -227,18 +254,22 @@ def _with_json(request: Request, fields: dict[str, Any]) -> Request:
     return Request({**request.scope, "headers": headers}, receive)
 
 
-_OF_THE_BODY = (b"content-type", b"content-length", b"transfer-encoding")
+_OF_THE_BODY = (b"content-type", b"content-length", b"content-encoding", b"transfer-encoding")
 
 
 def _chosen(rows: Rows, fields: dict[str, Any]) -> Operation:
     """The row whose flag is set; FleetError invalid when none is, or more than one."""
     if len(rows) == 1 and rows[0].flag is None:
         return rows[0]
-    found = [row for row in rows if str(fields.get(row.flag or "")) == "1"]
+    found = [row for row in rows if str(fields.get(row.flag or "")).strip().lower() in _SET]
     if len(found) != 1:
         flags = ", ".join(str(row.flag) for row in rows)
         raise FleetError("invalid", f"exactly one of {flags} must be 1, here {len(found)} are", field=rows[0].flag)
     return found[0]
+
+
+# The forms in which a flag is set: the documented one, and those of languages that have no whole numbers, or a boolean.
+_SET = ("1", "1.0", "true")
 
 
 async def read_limited(request: Request) -> bytes:

@@ -114,7 +114,13 @@ async def _install(work: Work, purchase: Purchase) -> None:
     if purchase.wants_installation:
         names = ", ".join(f"{line.quantity} x {line.name}" for line in purchase.lines)
         await ask_for_installation(
-            work, purchase.tenant, purchase.purchase, member=purchase.member, detail=f"install {names}"
+            work,
+            purchase.tenant,
+            purchase.purchase,
+            member=purchase.member,
+            unit=purchase.unit,
+            address=f"{purchase.receiver.area} {purchase.receiver.address}",
+            detail=f"install {names}",
         )
 
 

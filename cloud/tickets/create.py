@@ -18,6 +18,7 @@ class NewTicket:
     """What is asked for. With a `scope` it is the only open one of (machine, code, scope); without, one of its own.
 
     `code` says what it is about in a word and is the kind by default; `subject` is the order or lease behind it.
+    `address`: where it is when no machine says so; it decides who is near, and is not kept.
     """
 
     tenant: str
@@ -30,6 +31,7 @@ class NewTicket:
     subject: str = ""
     member: str | None = None
     unit: str | None = None
+    address: str = ""
     priority: int = PRIORITY_NORMAL
     appointed_ms: int | None = None
 
@@ -61,14 +63,19 @@ async def create(work: Work, new: NewTicket) -> Ticket:
         appointed_ms=new.appointed_ms,
         steps=1,
     )
-    await store.add_steps(work, await open_all(work, [(ticket, what)]))
+    await store.add_steps(work, await open_all(work, [(ticket, what)], new.address))
     opened = await store.find_open(work, what)
     assert opened is not None, "it was written above, or its condition had one"
     return opened
 
 
-async def ask_for_installation(work: Work, tenant: str, order: str, *, member: str | None, detail: str) -> Ticket:
-    """The job that a paid order means: bring and install what was bought. Asked again, the same one."""
+async def ask_for_installation(
+    work: Work, tenant: str, order: str, *, member: str | None, unit: str | None, address: str, detail: str
+) -> Ticket:
+    """The job that a paid order means: bring and install what was bought. Asked again, the same one.
+
+    `unit` is the dealer, agent or shop that serves the customer; its people are sent.
+    """
     return await create(
         work,
         NewTicket(
@@ -79,6 +86,8 @@ async def ask_for_installation(work: Work, tenant: str, order: str, *, member: s
             scope=order,
             subject=order,
             member=member,
+            unit=unit,
+            address=address,
         ),
     )
 

@@ -75,9 +75,12 @@ async def mint_tickets(work: Work, tenant: str, count: int) -> list[str]:
     return [f"{PREFIX}{number}" for number in await next_serials(work, tenant, PREFIX, count)]
 
 
-async def open_all(work: Work, wanted: list[tuple[Ticket, Condition]]) -> list[Step]:
-    """Write tickets whose condition has none, with a handler where the brand has it so; answers their first steps."""
-    sent = await dispatching.sent(work, [ticket for ticket, _ in wanted])
+async def open_all(work: Work, wanted: list[tuple[Ticket, Condition]], address: str = "") -> list[Step]:
+    """Write tickets whose condition has none, with a handler where the brand has it so; answers their first steps.
+
+    `address`: where the job is when no machine says so.
+    """
+    sent = await dispatching.sent(work, [ticket for ticket, _ in wanted], address)
     ready = [(ticket, what) for ticket, (_, what) in zip(sent, wanted, strict=True)]
     new = await store.open_tickets(work, ready)
     opened = [ticket for ticket, _ in ready if (ticket.tenant, ticket.ticket) in new]

@@ -1,7 +1,8 @@
 """Who goes, when nobody says: as the brand has set it, whoever looks after the machine or the nearest technician.
 
-Nearest is by place in the tree of units: a technician of the machine's own shop, else of the dealer above it, else of
-the agent, else one who works for the whole brand; of several the one with the fewest open tickets.
+Nearest is by place, as far as it is known where the job and the technicians are, among those within whose units it
+lies. Of several who are as near a technician of the machine's own shop goes before one of the dealer above it, then one
+of the agent, then one who works for the whole brand; of those the one with the fewest open tickets.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from sqlalchemy import func, select
 from cloud.accounts.options import TICKET_DISPATCH, option_of
 from cloud.accounts.store import units, users
 from cloud.database import Work
-from cloud.machines.store import machines
+from cloud.machines.store import machine_profiles, machines
+from cloud.nearness import NOWHERE, Place, apart_km
 from cloud.tickets.model import OPEN, Ticket, TicketKind, advance
 from cloud.tickets.store import tickets
 
@@ -31,16 +33,21 @@ class Handler:
     phone: str
     user: str | None = None
     path: str = "/"
+    place: Place = NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
 class _Stand:
-    path: str
-    keeper: Handler | None
+    path: str = "/"
+    keeper: Handler | None = None
+    place: Place = NOWHERE
 
 
-async def sent(work: Work, opened: Sequence[Ticket]) -> list[Ticket]:
-    """The tickets in their order, dispatched where the brand's setting finds somebody for them."""
+async def sent(work: Work, opened: Sequence[Ticket], address: str = "") -> list[Ticket]:
+    """The tickets in their order, dispatched where the brand's setting finds somebody for them.
+
+    `address`: where it is when no machine says so.
+    """
     waiting = [ticket for ticket in opened if ticket.state == "created" and ticket.kind not in _APPROVED_FIRST]
     if not waiting:
         return list(opened)
@@ -49,12 +56,15 @@ async def sent(work: Work, opened: Sequence[Ticket]) -> list[Ticket]:
     if not waiting:
         return list(opened)
     stands = await _stands(work, waiting)
+    paths = await _paths(work, waiting)
     near = {tenant for tenant, policy in policies.items() if policy == "nearest"}
     technicians = await _technicians(work, near)
     chosen: dict[tuple[str, str], Handler] = {}
     for ticket in waiting:
-        stand = stands.get((ticket.tenant, ticket.machine), _Stand("/", None))
-        found = nearest(technicians, ticket.tenant, stand.path) if ticket.tenant in near else stand.keeper
+        stand = stands.get((ticket.tenant, ticket.machine))
+        if stand is None:
+            stand = _Stand(paths.get((ticket.tenant, ticket.unit), "/"), place=Place(address))
+        found = nearest(technicians, ticket.tenant, stand.path, stand.place) if ticket.tenant in near else stand.keeper
         if found is not None:
             chosen[ticket.tenant, ticket.ticket] = found
             technicians[ticket.tenant, found] += 1
@@ -79,27 +89,48 @@ def send(ticket: Ticket, handler: Handler, now_ms: int) -> Ticket:
     )
 
 
-def nearest(technicians: Counter[tuple[str, Handler]], tenant: str, path: str) -> Handler | None:
+def nearest(technicians: Counter[tuple[str, Handler]], tenant: str, path: str, place: Place) -> Handler | None:
     """Of those who work above or at `path` the one who is nearest, then least busy; None when there is nobody."""
     fit = [one for owner, one in technicians if owner == tenant and one.user and path.startswith(one.path)]
-    return min(fit, key=lambda one: (-len(one.path), technicians[tenant, one], one.user or ""), default=None)
+
+    def order(one: Handler) -> tuple[int, int, int, str]:
+        return apart_km(one.place, place), -len(one.path), technicians[tenant, one], one.user or ""
+
+    return min(fit, key=order, default=None)
 
 
 async def _stands(work: Work, waiting: Sequence[Ticket]) -> dict[tuple[str, str], _Stand]:
     """Where machines stand, and who looks after them."""
-    shop = (units.c.tenant == machines.c.tenant) & (units.c.unit == machines.c.shop)
+    of, profile = machines.c, machine_profiles.c
+    shop = (units.c.tenant == of.tenant) & (units.c.unit == of.shop)
+    described = (profile.tenant == of.tenant) & (profile.machine == of.machine)
     query = (
-        select(machines.c.tenant, machines.c.machine, machines.c.keeper, machines.c.keeper_phone, units.c.path)
+        select(of.tenant, of.machine, of.keeper, of.keeper_phone, of.place, units.c.path, profile.coordinates)
         .join_from(machines, units, shop, isouter=True)
+        .join(machine_profiles, described, isouter=True)
         .where(machines.c.tenant.in_(sorted({ticket.tenant for ticket in waiting})))
         .where(machines.c.machine.in_(sorted({ticket.machine for ticket in waiting})))
     )
     return {
         (row.tenant, row.machine): _Stand(
-            row.path or "/", Handler(row.keeper, row.keeper_phone) if row.keeper else None
+            row.path or "/",
+            Handler(row.keeper, row.keeper_phone) if row.keeper else None,
+            Place(row.place, row.coordinates or ""),
         )
         for row in await work.rows(query)
     }
+
+
+async def _paths(work: Work, waiting: Sequence[Ticket]) -> dict[tuple[str, str | None], str]:
+    """Where the units stand whose jobs these are, of tickets about no machine."""
+    named = {ticket.unit for ticket in waiting if ticket.unit is not None and not ticket.machine}
+    if not named:
+        return {}
+    tenants = sorted({ticket.tenant for ticket in waiting})
+    query = select(units.c.tenant, units.c.unit, units.c.path).where(
+        units.c.tenant.in_(tenants), units.c.unit.in_(sorted(named))
+    )
+    return {(row.tenant, row.unit): row.path for row in await work.rows(query)}
 
 
 async def _technicians(work: Work, tenants: set[str]) -> Counter[tuple[str, Handler]]:
@@ -113,13 +144,25 @@ async def _technicians(work: Work, tenants: set[str]) -> Counter[tuple[str, Hand
         .scalar_subquery()
     )
     query = (
-        select(users.c.tenant, users.c.user, users.c.name, users.c.phone, units.c.path, busy.label("busy"))
+        select(
+            users.c.tenant,
+            users.c.user,
+            users.c.name,
+            users.c.phone,
+            users.c.area,
+            users.c.coordinates,
+            units.c.path,
+            busy.label("busy"),
+        )
         .join_from(users, units, works_for, isouter=True)
         .where(users.c.tenant.in_(sorted(tenants)), users.c.role == "technician", users.c.disabled.is_(False))
     )
     return Counter(
         {
-            (row.tenant, Handler(row.name, row.phone, row.user, row.path or "/")): row.busy
+            (
+                row.tenant,
+                Handler(row.name, row.phone, row.user, row.path or "/", Place(row.area, row.coordinates)),
+            ): row.busy
             for row in await work.rows(query)
         }
     )

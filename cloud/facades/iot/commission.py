@@ -155,11 +155,10 @@ OPERATIONS = (
     Operation("GET", "/commission/summary", allow(OFFICES | CUSTOMERS, Permission.ORDERS_READ), commission_summary),
     Operation(
         "POST",
-        "/commission/",
+        "/commission",
         allow(OFFICES | CUSTOMERS, Permission.ORDERS_READ),
         withdraw_commission,
         changes="commission.withdraw",
         success=202,
-        aliases=(("POST", "/commission"),),
     ),
 )

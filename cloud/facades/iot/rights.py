@@ -20,6 +20,9 @@ from cloud.limits import NAME_CHARS_MAX
 
 Id = Annotated[str, Field(max_length=48)]
 Name = Annotated[str, Field(min_length=1, max_length=NAME_CHARS_MAX)]
+Area = Annotated[str, Field(max_length=NAME_CHARS_MAX)]
+# Degrees of longitude and latitude, e.g. 113.55,22.22.
+Coordinates = Annotated[str, Field(max_length=60)]
 Mobile = Annotated[str, Field(pattern=r"^\+?[0-9]{6,20}$")]
 
 
@@ -46,6 +49,8 @@ class StaffTold(Single):
     mobile: str
     role: Role
     agent_id: str
+    area: str
+    lbs_coord: str
     state: int
     create_tms: str
     vid: str
@@ -59,6 +64,8 @@ class StaffTold(Single):
             mobile=user.phone,
             role=user.role,
             agent_id=user.unit or "",
+            area=user.area,
+            lbs_coord=user.coordinates,
             state=0 if user.disabled else 2,
             create_tms=iso(user.created_ms),
             vid=user.tenant,
@@ -88,13 +95,18 @@ class StaffAsk(Window):
 
 
 class HireAsk(Asked):
-    """`mobile` and `pwd` (plain or as MD5) are what he signs in by; `agent_id` "" is where the caller works himself."""
+    """`mobile` and `pwd` (plain or as MD5) are what he signs in by; `agent_id` "" is where the caller works himself.
+
+    `area` (province, city, district) and `lbs_coord` say where he works from, for tickets that go to the nearest.
+    """
 
     name: Name
     role: Role
     mobile: Mobile
     pwd: Annotated[SecretStr, Field(min_length=1, max_length=PASSWORD_CHARS_MAX)]
     agent_id: Id = ""
+    area: Area = ""
+    lbs_coord: Coordinates = ""
 
 
 class StaffChange(Asked):
@@ -102,6 +114,8 @@ class StaffChange(Asked):
 
     name: Name | None = None
     role: Role | None = None
+    area: Area | None = None
+    lbs_coord: Coordinates | None = None
     state: Annotated[int, Field(ge=0, le=2)] | None = None
 
 
@@ -151,17 +165,26 @@ async def add_person(call: Call[HireAsk, Nothing]) -> StaffTold:
         phone=body.mobile,
         sent=body.pwd.get_secret_value(),
         unit=body.agent_id or None,
+        area=body.area,
+        coordinates=body.lbs_coord,
         request_id=call.request_id,
     )
     return StaffTold.of(hired)
 
 
 async def change_person(call: Call[StaffChange, Nothing]) -> StaffTold:
-    """Change the role of somebody within reach, shut him out or let him in. An addition."""
+    """Change the role of somebody within reach, or where he works from; shut him out or let him in. An addition."""
     body = call.body
     disabled = None if body.state is None else body.state != 2
     changed = await change_staff(
-        call.work, call.subject, call.path["uid"], name=body.name, role=body.role, disabled=disabled
+        call.work,
+        call.subject,
+        call.path["uid"],
+        name=body.name,
+        role=body.role,
+        disabled=disabled,
+        area=body.area,
+        coordinates=body.lbs_coord,
     )
     return StaffTold.of(changed)
 

@@ -45,5 +45,6 @@ IOT = Dialect(
     enclose=enclose,
     spans_tenants=True,
     declared_errors=declared,
+    is_lenient=True,
     scheme=SCHEME,
 )

@@ -433,12 +433,11 @@ OPERATIONS = (
     Operation("GET", "/tickets/mine", allow(OFFICES | CUSTOMERS, Permission.TICKETS_READ), list_own_tickets),
     Operation(
         "POST",
-        "/tickets/",
+        "/tickets",
         allow(OFFICES | CUSTOMERS, Permission.TICKETS_WORK),
         create_ticket,
         changes="ticket.create",
         success=201,
-        aliases=(("POST", "/tickets"),),
     ),
     Operation("GET", "/tickets/{tid}", allow(OFFICES | CUSTOMERS, Permission.TICKETS_READ), read_ticket),
     Operation("GET", "/tickets/{tid}/history", allow(OFFICES | CUSTOMERS, Permission.TICKETS_READ), ticket_history),

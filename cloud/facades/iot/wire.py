@@ -95,10 +95,6 @@ class Asked(Lenient):
         return {**sent, **taken}
 
 
-def _lower(value: Any) -> Any:
-    return value.lower() if isinstance(value, str) else value
-
-
 class Window(Asked):
     """Base of the queries of lists: which rows, in which order, and equal to what.
 
@@ -112,7 +108,7 @@ class Window(Asked):
     limit: Annotated[int, Field(ge=1, description=f"{LIMIT_MAX} at most: more is cut to it")] = LIMIT
     offset: Annotated[int, Field(ge=0, le=OFFSET_MAX)] = 0
     sort: Annotated[str, Field(max_length=64, description="a key of the row")] = ""
-    order: Annotated[Literal["asc", "desc"], BeforeValidator(_lower)] = "asc"
+    order: Literal["asc", "desc"] = "asc"
 
     @model_validator(mode="before")
     @classmethod
@@ -246,15 +242,19 @@ def iso(ms: int | None) -> str:
     return "" if ms is None else datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+# So many digits are ms since 1970, as browsers count: as seconds they would lie far past the year 9999.
+MS_DIGITS_MIN = 13
+
+
 def _ms(value: Any) -> int | None:
-    """The forms in which moments are sent: ISO 8601, a day as YYYYMMDD, seconds since 1970; "" and 0 are none."""
-    text = str(value if value is not None else "").strip()
+    """The forms in which moments are sent: ISO 8601, a day as YYYYMMDD, seconds or ms since 1970; "" and 0 are none."""
+    text = str(value if value is not None else "").strip().replace("/", "-")
     if text in ("", "0"):
         return None
     if len(text) == len("20171221") and text.isdecimal():
         text = f"{text[:4]}-{text[4:6]}-{text[6:]}"
     elif text.isdecimal():
-        return int(text) * 1000
+        return int(text) * (1 if len(text) >= MS_DIGITS_MIN else 1000)
     moment = datetime.fromisoformat(text)
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()) * 1000
 

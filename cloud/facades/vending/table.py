@@ -26,5 +26,6 @@ VENDING = Dialect(
     envelope=envelope,
     enclose=enclose,
     declared_errors=declared,
+    is_lenient=True,
     scheme=SCHEME,
 )

@@ -6,6 +6,7 @@ decimals, moments are Unix seconds, days are integers YYYYMMDD in the business's
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from decimal import Decimal
 from typing import Annotated, Any, Generic, TypeVar
@@ -53,8 +54,17 @@ CODES: dict[Kind | HttpKind, int] = {
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,47}$")]
 Name = Annotated[str, Field(max_length=NAME_CHARS_MAX)]
 Search = Annotated[str, Field(max_length=60)]
-# A day as YYYYMMDD; whether there is such a day is looked at later.
-Day = Annotated[int, Field(ge=0, le=99_999_999)]
+
+
+def _digits(value: Any) -> Any:
+    """20180101 of 2018-01-01, 2018/1/1 and 2018.1.1; anything else as it is."""
+    match = _DAY.fullmatch(value.strip()) if isinstance(value, str) else None
+    return value if match is None else int(match[1]) * 10_000 + int(match[2]) * 100 + int(match[3])
+
+
+_DAY = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[T ][\d:]*)?")
+# A day as YYYYMMDD, asked in any of these forms; whether there is such a day is looked at later.
+Day = Annotated[int, BeforeValidator(_digits, json_schema_input_type=int), Field(ge=0, le=99_999_999)]
 
 
 def _is_sent(value: Any) -> bool:
@@ -88,8 +98,9 @@ class Asked(Lenient):
 class PageAsked(Asked):
     """Base of lists that can be asked for by pages."""
 
-    page_size: Annotated[int, Field(ge=1, le=10**9)] | None = None
-    page_no: Annotated[int, Field(ge=1, le=PAGE_MAX)] | None = None
+    # 0 is the first page, and as many as usual: counters of programs begin with it.
+    page_size: Annotated[int, Field(ge=0, le=10**9)] | None = None
+    page_no: Annotated[int, Field(ge=0, le=PAGE_MAX)] | None = None
 
     @property
     def by_pages(self) -> bool:

@@ -34,6 +34,10 @@ class AccountRow(Dated, frozen=True, kw_only=True):
     role: Annotated[Role, Meta(title="角色", description="What the person may do.")] = "viewer"
     unit: Annotated[Id | None, Meta(title="所属机构", description="The unit; empty: the whole brand.")] = None
     phone: Annotated[Phone, Meta(title="手机号", description="By which older clients sign in; unique over all.")] = ""
+    area: Annotated[Text, Meta(title="服务地区", description="Where the person works: 省市区.")] = ""
+    coordinates: Annotated[
+        Text, Meta(title="坐标", description="Where the person works from: longitude, latitude.")
+    ] = ""
     disabled: Annotated[bool, Meta(title="停用", description="Whether signing in is refused.")] = False
     password: Annotated[
         Name | None,

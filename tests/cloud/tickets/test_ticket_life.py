@@ -15,8 +15,9 @@ from cloud.accounts.options import TICKET_DISPATCH, choose
 from cloud.accounts.units import open_unit
 from cloud.database import Database, Work
 from cloud.errors import FleetError, IllegalEvent
+from cloud.machines.model import MachineProfile
 from cloud.machines.register import register
-from cloud.machines.store import machines
+from cloud.machines.store import machines, put_profiles
 from cloud.paging import Ask
 from cloud.tickets.browse import TicketFilter, count_tickets, history_of, list_tickets, ticket_of, tickets_about
 from cloud.tickets.create import (
@@ -81,15 +82,9 @@ async def chain(database: Database) -> None:
         await hire(work, "boss", "owner", "SH1")
 
 
-async def hire(work: Work, user: str, role: Role, unit: str | None) -> None:
-    person = User(
-        TENANT, f"u-{user}", user, user.title(), role, False, False, work.now_ms, unit, f"1390000300{len(user)}"
-    )
-    assert await accounts.add_user(work, User(**{**_fields(person), "phone": ""}), "no hash of any password")
-
-
-def _fields(person: User) -> dict[str, Any]:
-    return {name: getattr(person, name) for name in User.__dataclass_fields__}
+async def hire(work: Work, user: str, role: Role, unit: str | None, **more: str) -> None:
+    person = User(TENANT, f"u-{user}", user, user.title(), role, False, False, work.now_ms, unit, **more)
+    assert await accounts.add_user(work, person, "no hash of any password")
 
 
 async def policy(database: Database, value: str) -> None:
@@ -197,8 +192,9 @@ async def test_reminders_count_once_a_minute(database: Database, clock: ManualCl
 
 async def test_jobs_that_something_else_asks_for_exist_once(database: Database) -> None:
     async with database.work(tenant=TENANT) as work:
-        first = await ask_for_installation(work, TENANT, "D1", member="anna", detail="one machine")
-        assert await ask_for_installation(work, TENANT, "D1", member="anna", detail="one machine") == first
+        job = {"member": "anna", "unit": None, "address": "", "detail": "one machine"}
+        first = await ask_for_installation(work, TENANT, "D1", **job)
+        assert await ask_for_installation(work, TENANT, "D1", **job) == first
         assert (first.kind, first.subject, first.member) == ("installation", "D1", "anna")
         assert await tickets_about(work, TENANT, "D1") == [first]
         fetch = await ask_for_dismantling(work, TENANT, "L1", "m1", member="anna", detail="overdue")
@@ -237,6 +233,32 @@ async def test_of_several_who_are_near_the_one_with_the_least_to_do_goes(databas
         await hire(work, "zoe", "technician", "SH1")
     await open_jam(database, *(Condition(TENANT, "m1", "jam", f"A{n}") for n in range(4)))
     assert sorted(str(ticket.assignee) for ticket in await all_tickets(database)) == ["Ann", "Ann", "Zoe", "Zoe"]
+
+
+async def test_who_is_nearest_by_place_goes_before_who_is_nearest_in_the_tree(database: Database) -> None:
+    """Of those in whose reach the machine is: a shop elsewhere does not see it, however near its people are."""
+    await chain(database)
+    await policy(database, "nearest")
+    async with database.work(tenant=TENANT) as work:
+        for name, unit, area, coordinates in (
+            ("near", None, "", "113.55,22.22"),
+            ("far", None, "", "22.60,114.05"),
+            ("district", None, "广东省珠海市香洲区", ""),
+            ("city", "AG1", "广东省珠海市斗门区", ""),
+            ("elsewhere", "SH2", "", "113.56,22.22"),
+        ):
+            await hire(work, name, "technician", unit, area=area, coordinates=coordinates)
+        await put_profiles(work, [MachineProfile(tenant=TENANT, machine="m1", coordinates="22.23,113.56")])
+        address = {"address": "广东省珠海市香洲区情侣路 1 号"}
+        jobs = [
+            NewTicket(tenant=TENANT, kind="fault", by="x", detail="", machine="m1"),
+            NewTicket(tenant=TENANT, kind="installation", by="x", detail="", **address),
+            NewTicket(tenant=TENANT, kind="installation", by="x", detail="", unit="SH1", address="珠海市 某处"),
+            NewTicket(tenant=TENANT, kind="installation", by="x", detail="", unit="SH1"),
+        ]
+        sent = [(await create(work, job)).assignee for job in jobs]
+    # By coordinates; by district; by city, and then by the tree; by the tree alone.
+    assert sent == ["Near", "District", "City", "Ann"]
 
 
 async def test_what_has_to_be_approved_is_not_sent_by_itself(database: Database) -> None:
