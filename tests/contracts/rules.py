@@ -213,7 +213,10 @@ async def _(told: Told) -> None:
     days = [row["day"] for row in told.data["list"]]
     assert days == sorted(set(days))
     if str(told.sent.get("time_type")) == "3":
-        first, last = int(told.sent.get("begin_day", 0)), int(told.sent.get("end_day", 99999999))
+        first, last = (
+            int(str(told.sent.get(name, open_)).replace("-", ""))
+            for name, open_ in (("begin_day", 0), ("end_day", 99999999))
+        )
         assert all(first <= day <= last for day in days)
 
 

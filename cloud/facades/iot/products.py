@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
-from cloud.accounts.model import Permission, Reach, tenant_of_token
+from cloud.accounts.model import Permission
 from cloud.accounts.people import tenant_exists
-from cloud.accounts.sign_in import recognise
-from cloud.database import Work
 from cloud.errors import FleetError
 from cloud.facades.dialect import Call, Nothing, Operation
 from cloud.facades.iot.products_shapes import (
@@ -23,12 +18,12 @@ from cloud.facades.iot.products_shapes import (
     product_told,
     properties_told,
 )
-from cloud.facades.iot.wire import BRANDS, CUSTOMERS, OFFICES, Asked, allow, same_id
+from cloud.facades.iot.visits import READ, of_brand, visit
+from cloud.facades.iot.wire import BRANDS, Asked, allow, same_id
 from cloud.products import shelf
 from cloud.products.browse import list_products as products_seen
 from cloud.products.browse import product_seen
 
-_READ = allow(OFFICES | CUSTOMERS, Permission.CATALOG_READ)
 _WRITE = allow(BRANDS, Permission.CATALOG_WRITE)
 
 
@@ -42,7 +37,7 @@ async def list_products(call: Call[Nothing, ProductWindow]) -> Products:
     """The shop's products (AC-01), in its own sequence. Visitors without a token see them too, unless a setting closes
     the shop; `vid` names the brand.
     """
-    async with _visit(call, call.query.vid) as (work, reach):
+    async with visit(call, call.query.vid) as (work, reach, _):
         found = await products_seen(work, reach, call.query.ask)
     return Products(total=found.total, products=[product_told(product) for product in found.items])
 
@@ -61,20 +56,20 @@ async def add_product(call: Call[NewProductAsk, Nothing]) -> ProductAdded:
 
 async def read_product(call: Call[Nothing, OfBrand]) -> ProductTold:
     """One product (AC-03), with or without a token; 410 when it was deleted."""
-    async with _visit(call, call.query.vid) as (work, reach):
+    async with visit(call, call.query.vid) as (work, reach, _):
         return product_told(await product_seen(work, reach, call.path["pid"]))
 
 
 async def change_product(call: Call[ProductAsk, Nothing]) -> None:
     """Change a product (AC-04): only the keys that are sent. Orders and contracts keep what was agreed."""
     same_id("prod_id", call.body.prod_id, call.path["pid"])
-    product = await product_seen(call.work, _of_brand(call.subject.reach, call.body.vid), call.path["pid"])
+    product = await product_seen(call.work, of_brand(call.subject.reach, call.body.vid), call.path["pid"])
     await shelf.change_product(call.work, product.tenant, product.product, call.body.fields())
 
 
 async def read_properties(call: Call[Nothing, OfBrand]) -> PropertiesTold:
     """What a product costs to rent, earns its recommenders, and is made of (AC-05)."""
-    reach = _of_brand(call.subject.reach, call.query.vid)
+    reach = of_brand(call.subject.reach, call.query.vid)
     return properties_told(await product_seen(call.work, reach, call.path["pid"]))
 
 
@@ -86,33 +81,8 @@ async def change_properties(call: Call[PropertiesAsk, Nothing]) -> None:
 
 async def delete_product(call: Call[Nothing, OfBrand]) -> None:
     """Delete a product (AC-07) at once and for good: the client has asked whether that is meant."""
-    product = await product_seen(call.work, _of_brand(call.subject.reach, call.query.vid), call.path["pid"])
+    product = await product_seen(call.work, of_brand(call.subject.reach, call.query.vid), call.path["pid"])
     await shelf.delete_product(call.work, product.tenant, product.product)
-
-
-@asynccontextmanager
-async def _visit(
-    call: Call[Nothing, ProductWindow] | Call[Nothing, OfBrand], vid: str
-) -> AsyncIterator[tuple[Work, Reach]]:
-    """A look at the shop by whoever asks: somebody with a token sees his own brand, a visitor the one he names."""
-    token, database = call.token, call.parts.database
-    if token is None and not call.parts.settings.shop_open:
-        raise FleetError("unauthenticated", "this shop is open to those who are signed in")
-    async with database.look(tenant=None if token is None else tenant_of_token(token)) as work:
-        if token is None:
-            yield work, Reach(vid or None)
-            return
-        subject = await recognise(work, token, "iot")
-        if not _READ.admits(subject):
-            raise FleetError("forbidden", f"this is not for the role {subject.role}")
-        if subject.level == "platform":
-            await work.span_tenants()
-        yield work, _of_brand(subject.reach, vid)
-
-
-def _of_brand(reach: Reach, vid: str) -> Reach:
-    """The part of a reach that lies in one brand; the platform's people name it."""
-    return Reach(vid) if reach.tenant is None and vid else reach
 
 
 async def _brand(call: Call[NewProductAsk, Nothing], vid: str) -> str:
@@ -129,7 +99,7 @@ OPERATIONS = (
     Operation("POST", "/products", _WRITE, add_product, changes="product.add", success=201),
     Operation("GET", "/products/{pid}", "public", read_product, transacted=False),
     Operation("PUT", "/products/{pid}", _WRITE, change_product, changes="product.change", success=201),
-    Operation("GET", "/products/{pid}/prof", _READ, read_properties),
+    Operation("GET", "/products/{pid}/prof", READ, read_properties),
     Operation("PUT", "/products/{pid}/prof", _WRITE, change_properties, changes="product.change", success=201),
     Operation("DELETE", "/products/{pid}", _WRITE, delete_product, changes="product.delete", success=204),
 )

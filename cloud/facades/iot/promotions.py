@@ -9,6 +9,7 @@ from typing import Any
 
 from cloud.accounts.model import Permission, Reach
 from cloud.accounts.people import tenant_named
+from cloud.errors import FleetError
 from cloud.facades.dialect import Call, Nothing, Operation
 from cloud.facades.iot.promotions_shapes import (
     AdvertisementAsk,
@@ -30,6 +31,7 @@ from cloud.facades.iot.promotions_shapes import (
     PromotionTold,
     ShareTold,
 )
+from cloud.facades.iot.visits import visit
 from cloud.facades.iot.wire import BRANDS, CUSTOMERS, OFFICES, allow
 from cloud.promotions import advertise, browse, coupons, groups
 from cloud.promotions.offer import change_promotion, open_promotion, promotion_of
@@ -122,13 +124,18 @@ async def join_group(call: Call[Nothing, Nothing]) -> GroupTold:
 
 
 async def list_advertisements(call: Call[Nothing, AdvertisementsAsk]) -> AdvertisementsTold:
-    """Advertisements in their order; customers see what is to be shown now.
+    """Advertisements in their order; customers and visitors see what is to be shown now.
 
-    An addition to the documented operations.
+    A machine's screen asks with `vid`, `device_id` and `placement`, and needs no token. An addition to the documented
+    operations.
     """
     query = call.query
-    shown = call.subject.level == "customer" or query.shown
-    found = await browse.list_advertisements(call.work, _tenants(call), query.ask, machine=query.device_id, shown=shown)
+    if call.token is None and not query.vid:
+        raise FleetError("invalid", "name the brand whose advertisements are to be shown", field="vid")
+    async with visit(call, query.vid) as (work, reach, for_buyers):
+        found = await browse.list_advertisements(
+            work, Reach(reach.tenant), query.ask, machine=query.device_id, shown=for_buyers or query.shown
+        )
     return AdvertisementsTold(total=found.total, advertisements=[AdvertisementTold.of(one) for one in found.items])
 
 
@@ -183,7 +190,7 @@ OPERATIONS = (
     Operation("GET", "/groups", allow(EVERYBODY, _READ), list_groups),
     Operation("GET", "/groups/{id}", allow(EVERYBODY, _READ), read_group),
     Operation("POST", "/groups/{id}/join", allow(CUSTOMERS), join_group, changes="group.join", success=201),
-    Operation("GET", "/advertisements", allow(EVERYBODY, _READ), list_advertisements),
+    Operation("GET", "/advertisements", "public", list_advertisements, transacted=False),
     Operation(
         "POST", "/advertisements", allow(BRANDS, _WRITE), add_advertisement, changes="advertisement.add", success=201
     ),

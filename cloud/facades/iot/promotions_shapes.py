@@ -337,4 +337,5 @@ class AdvertisementsAsk(Window):
     }
     placement: Annotated[str, Field(max_length=40)] | None = None
     device_id: Id | None = None
+    vid: Id = ""
     shown: bool = False

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
+from cloud.accounts.brand_profile import brand_of
 from cloud.accounts.model import PASSWORD_CHARS_MAX, TOKEN_TTL_MS
 from cloud.accounts.sign_in import sign_in_by_phone
 from cloud.accounts.units import shops_seen
@@ -51,11 +52,12 @@ async def login_mp(call: Call[LoginAsk, Nothing]) -> LoginTold:
     )
     async with call.parts.database.look(tenant=subject.tenant) as work:
         shops = await shops_seen(work, subject.reach, subject.tenant)
+        logo = (await brand_of(work, subject.tenant)).logo
     return LoginTold(
         shop_list=[ShopTold(shop_id=shop.unit, shop_name=shop.name, shop_logo=shop.logo) for shop in shops],
         token=signed_in.token,
         use_name=signed_in.user.name,
-        platform_logo="",
+        platform_logo=logo,
     )
 
 

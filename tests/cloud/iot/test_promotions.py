@@ -24,7 +24,7 @@ from cloud.promotions.model import (
     less,
     reduction_of,
 )
-from tests.cloud.iot.shop import BRAND, RECEIVER, Shop
+from tests.cloud.iot.shop import BRAND, RECEIVER, RIVAL, Shop
 
 HOUR_MS = 3_600_000
 
@@ -245,6 +245,10 @@ async def test_advertisements_are_shown_where_and_while_the_brand_says(shop: Sho
     assert await seen("anna", placement="screen") == []
     assert len(await seen("owner")) == 3
     assert await seen("rita") == []
+    # A screen beside the machine, which nobody is signed in at.
+    assert await seen("", vid=BRAND, device_id="m1", placement="home", shown="false") == [here, first]
+    assert await seen("", vid=RIVAL, device_id="m1") == []
+    assert await shop.status("", "GET", "/advertisements", device_id="m1") == 422
     await shop.told("owner", "PUT", f"/advertisements/{first}", {"stopped": True})
     assert await seen("anna") == [here]
     assert await shop.status("rival", "DELETE", f"/advertisements/{here}") in (403, 404)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
+from pydantic import TypeAdapter
 
 from cloud import boards
 from cloud.accounts.model import Reach
@@ -13,6 +14,7 @@ from cloud.boards import Period
 from cloud.calendar import Calendar, day_numbered, numbered
 from cloud.database import Database, Work
 from cloud.errors import FleetError
+from cloud.facades.vending.wire import Day
 from cloud.machines.planogram import put_config
 from cloud.machines.register import machine_of, register
 from cloud.machines.store import put_machine
@@ -103,6 +105,11 @@ def test_a_day_need_not_have_24_hours() -> None:
 def test_a_day_that_is_none(number: int) -> None:
     with pytest.raises(FleetError, match="is not a day"):
         day_numbered(number)
+
+
+@pytest.mark.parametrize("sent", [20180102, "20180102", "2018-01-02", "2018/1/2", "2018.01.02", "2018-01-02 00:00:00"])
+def test_a_day_is_asked_in_every_form_that_people_write(sent: object) -> None:
+    assert TypeAdapter(Day).validate_python(sent) == 20180102
 
 
 def test_days_read_back() -> None:
