@@ -26,6 +26,12 @@ _ABOUT = """Everything that can be asked of a fleet of vending machines.
 
 Money is whole fen in fields named `*_fen`, time is milliseconds since 1970 in fields named `*_ms`. Lists come in pages:
 `page` and `page_size` go in, `items`, `total` and `next` come out. Errors are RFC 9457 problem details.
+
+Below `/vending` and `/iot` the same fleet speaks two older APIs, in their own envelopes, with amounts in yuan. Of what
+the second one only names, these operations were added: agents, dealers and shops (`/iot/agents`), rentals
+(`/iot/rentals`), promotions with reductions, coupons, rewarded sharing and group buying (`/iot/promotions`,
+`/iot/coupons`, `/iot/groups`), advertising (`/iot/advertisements`), rights and staff (`/iot/rights`, `/iot/staff`),
+settings (`/iot/settings`), the steps of tickets below `/iot/tickets/TID`, and signing in (`/iot/login`).
 """
 
 

@@ -9,7 +9,7 @@ from cloud.errors import FleetError, IllegalEvent
 from cloud.events import tell
 from cloud.members.ledger import Ledger
 from cloud.purchases import store
-from cloud.purchases.model import Deadlines, Delivery, Purchase, PurchaseEvent
+from cloud.purchases.model import Deadlines, Delivery, Purchase, PurchaseEvent, advance
 from cloud.purchases.steps import purchase_event, purchase_of, step
 
 
@@ -51,15 +51,16 @@ async def correct_delivery(work: Work, tenant: str, purchase: str, delivery: Del
 
 
 async def delete_purchase(work: Work, tenant: str, purchase: str) -> None:
-    """Take a purchase out of all lists, for good; its number and what was booked stay.
+    """Take a purchase out of all lists, for good; its number and what was booked stay. One that nobody paid is closed.
 
     FleetError: not_found, gone, conflict while money lies in it.
     """
     found = await purchase_of(work, tenant, purchase, lock=True)
     if found.payment is not None and found.ended_ms is None:
         raise FleetError("conflict", f"the order is {found.state}: its money is not settled", field="order")
-    due_ms = None
-    await store.put_purchase(work, replace(found, deleted_ms=work.now_ms, due_ms=due_ms))
+    if found.state == "obligation":
+        found, _ = advance(found, "cancel", work.now_ms, Deadlines())
+    await store.put_purchase(work, replace(found, deleted_ms=work.now_ms, due_ms=None))
 
 
 async def _step(

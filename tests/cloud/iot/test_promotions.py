@@ -24,6 +24,7 @@ from cloud.promotions.model import (
     less,
     reduction_of,
 )
+from cloud.purchases.browse import open_purchases
 from tests.cloud.iot.shop import BRAND, RECEIVER, RIVAL, Shop
 
 HOUR_MS = 3_600_000
@@ -266,6 +267,12 @@ async def test_an_order_given_back_as_a_whole_gives_its_coupon_back(shop: Shop) 
     await shop.told("owner", "POST", f"/orders/{cancelled}/status/close")
     (free,) = await shop.told("anna", "GET", "/coupons", used="false")
     assert free["order_id"] == ""
+
+    # What is deleted unpaid holds neither its coupon nor its customer.
+    deleted = (await buy(shop, coupon=coupon))["order_id"]
+    await shop.told("platform", "DELETE", f"/orders/{deleted}")
+    async with shop.database.look(tenant=BRAND) as work:
+        assert await open_purchases(work, BRAND, member="anna") == 0
 
     returned = (await buy(shop, coupon=coupon))["order_id"]
     await shop.pay(returned)
