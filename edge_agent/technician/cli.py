@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from edge_agent.errors import AgentError, Refused
 from edge_agent.technician import bundle, completion, demo, doctor, live, motors, profiles, screens, water
 from edge_agent.technician import desk as desks
-from edge_agent.technician.desk import Desk
+from edge_agent.technician.desk import Desk, NotWritten
 from edge_agent.technician.speech import Speech, chosen_language
 from edge_agent.technician.words import YES, Word, argument
 from edge_agent.vocabulary.asks import EVERY_MS_MAX, EVERY_MS_MIN
@@ -65,13 +66,12 @@ async def _bus(desk: Desk, _: Namespace) -> int:
 
 
 async def _watch(desk: Desk, asked: Namespace) -> int:
-    every_ms = round(asked.every * 1000)
-    if not EVERY_MS_MIN <= every_ms <= EVERY_MS_MAX:
+    if not EVERY_MS_MIN <= asked.every * 1000 <= EVERY_MS_MAX:
         limits = {"least": EVERY_MS_MIN / 1000, "most": EVERY_MS_MAX // 1000}
         raise Refused(
             "malformed", desk.say("--every {every}: expected {least} to {most} seconds", every=asked.every, **limits)
         )
-    return await live.watch(desk, every_ms=every_ms, count=asked.count)
+    return await live.watch(desk, every_ms=round(asked.every * 1000), count=asked.count)
 
 
 # --- words that change something ---
@@ -283,16 +283,13 @@ def main(arguments: list[str] | None = None) -> int:
     paper, margin = desks.consoles()
     desk = Desk(say, paper, margin, asked.json, asked.settings, asked.socket)
     try:
-        done: int = asyncio.run(asked.run(desk, asked))
+        return int(asyncio.run(asked.run(desk, asked)))
     except AgentError as error:
         return _fail(desk, error)
+    except NotWritten as error:
+        return _unwritten(desk, error)
     except KeyboardInterrupt:
         return desks.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read us has seen enough; Python would complain once more when it closes standard output.
-        sys.stderr.close()
-        return desks.OK
-    return done
 
 
 def _fail(desk: Desk, error: AgentError) -> int:
@@ -302,8 +299,23 @@ def _fail(desk: Desk, error: AgentError) -> int:
         if isinstance(error, Refused)
         else {desks.UNREACHABLE: "unreachable", desks.SETTINGS: "settings"}.get(code, "failed")
     )
-    if desk.as_json:
-        desk.tell_json({"error": {"reason": reason, "detail": str(error)}})
-    else:
+    if not desk.as_json:
         desk.margin.print(f"aislectl: {desk.say.sentence(str(error))}", markup=False, soft_wrap=True)
+        return code
+    try:
+        desk.tell({"error": {"reason": reason, "detail": str(error)}}, str)
+    except NotWritten as unwritten:
+        return _unwritten(desk, unwritten)
     return code
+
+
+def _unwritten(desk: Desk, unwritten: NotWritten) -> int:
+    """Whoever read us has seen enough; or the answer's file lies on a full disk, and somebody must hear of it."""
+    # What is buffered would only fail once more, when Python ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    error = unwritten.__cause__
+    if isinstance(error, BrokenPipeError):
+        return desks.OK
+    why = desk.say.sentence(error.strerror if isinstance(error, OSError) else "")
+    desk.margin.print(f"aislectl: {desk.say('the answer cannot be written')}: {why}", markup=False, soft_wrap=True)
+    return desks.FAILED

@@ -43,6 +43,10 @@ class NotReachable(AgentError):
     """No agent answers at its socket, or this account may not ask: the message says which and what to do."""
 
 
+class NotWritten(Exception):
+    """What was told could not be printed: a full disk, or a reader who has seen enough. `__cause__` says which."""
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
     """One call of the command. `paper` is standard output, `margin` standard error (progress, questions)."""
@@ -90,15 +94,15 @@ class Desk:
 
     def tell(self, answer: Any, picture: Callable[[], RenderableType]) -> None:
         """Print an answer: the answer itself as JSON, or its picture."""
-        if self.as_json:
-            self.tell_json(answer)
-        else:
-            self.paper.print(picture())
-
-    def tell_json(self, answer: Any) -> None:
-        """One answer on one line: programs read lines."""
-        sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
-        sys.stdout.flush()
+        try:
+            if self.as_json:
+                # One answer on one line: programs read lines.
+                sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
+                sys.stdout.flush()
+            else:
+                self.paper.print(picture())
+        except OSError as error:  # not to be taken for one of the agent's socket
+            raise NotWritten from error
 
     def confirm(self, question: str) -> bool:
         """A person's yes; no when nobody can be asked."""
@@ -134,7 +138,8 @@ def consoles() -> tuple[Console, Console]:
             stream.reconfigure(errors="replace")
     margin = Console(stderr=True, highlight=False)
     if not sys.stdout.isatty():
-        return Console(width=int(os.environ.get("COLUMNS", PIPED_COLUMNS)), highlight=False), margin
+        columns = os.environ.get("COLUMNS", "")
+        return Console(width=int(columns) if columns.isdecimal() else PIPED_COLUMNS, highlight=False), margin
     if 0 in os.get_terminal_size(sys.stdout.fileno()):
         return Console(width=SERIAL_COLUMNS, height=SERIAL_LINES, highlight=False), margin
     return Console(highlight=False), margin

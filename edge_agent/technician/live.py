@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from rich.console import Group
@@ -39,10 +40,7 @@ async def _lines(desk: Desk, pictures: Any, count: int) -> None:
     """For a program or a file: one line per picture."""
     shown = 0
     async for picture in pictures:
-        if desk.as_json:
-            desk.tell_json(picture)
-        else:
-            desk.paper.print(_line(picture, desk.say))
+        desk.tell(picture, partial(_line, picture, desk.say))
         shown += 1
         if shown == count:
             return

@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -195,3 +197,59 @@ def test_a_word_has_help_a_manual_and_completion(word: str) -> None:
         assert all(part in script for part in word.split())
         for one in found.arguments:
             assert all(name in script for name in one.names if name.startswith("--")), (shell, one)
+
+
+WATCHING: Final = "watch --every 0.2"
+
+
+@pytest.mark.parametrize("asked", ["status", "--json status", "--json clear nothing", WATCHING, f"--json {WATCHING}"])
+def test_an_answer_that_a_full_disk_does_not_take_is_told_as_such(stage: Stage, asked: str) -> None:
+    ended = stage.ask(f"{asked} > /dev/full", "zh_CN.UTF-8")
+    assert (ended.returncode, ended.stderr) == (desk.FAILED, "aislectl: 输出无法写入: 磁盘已满\n")
+
+
+@pytest.mark.parametrize("asked", [WATCHING, f"--json {WATCHING}"])
+def test_whoever_reads_no_further_ends_it_in_silence(stage: Stage, asked: str) -> None:
+    ended = stage.ask(f"{asked} | head -c 20")
+    assert (len(ended.stdout), ended.stderr) == (20, "")
+
+
+@pytest.mark.parametrize("every", ["nan", "inf", "-1", "0", "1e9"])
+def test_a_pace_that_cannot_be_is_refused(stage: Stage, every: str) -> None:
+    ended = stage.ask(f"watch --every {every}")
+    assert ended.returncode == desk.FAILED
+    assert "expected 0.2 to 60 seconds" in ended.stderr
+
+
+def test_a_width_that_is_no_number_is_not_believed(stage: Stage) -> None:
+    ended = stage.ask(f"!COLUMNS=wide {sys.executable} -m edge_agent.technician faults | cat")
+    assert "no fault holds" in ended.stdout
+
+
+def test_a_session_that_is_lost_during_a_sweep_loses_nothing_of_it(stage: Stage) -> None:
+    """The motor that turns ends its turn; what fell is booked out, and stands in the visit, which goes on."""
+    stage.ask("visit end")
+    stage.ask("visit start --name Lin")
+    before = stocked(stage)
+    sweeping = subprocess.Popen(
+        [sys.executable, "-m", "edge_agent.technician", "sweep", "--yes"],
+        env=environment("C.UTF-8") | stage.where,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    until = time.monotonic() + DEADLINE_S
+    while not json.loads(stage.ask("--json status").stdout)["busy"]:
+        assert time.monotonic() < until
+    sweeping.send_signal(signal.SIGHUP)
+    assert sweeping.wait(DEADLINE_S) == -signal.SIGHUP
+    while json.loads(stage.ask("--json status").stdout)["busy"]:
+        assert time.monotonic() < until
+    actions = json.loads(stage.ask("--json visit end").stdout)["actions"]
+    turned = [action for action in actions if "test_aisle" in action]
+    assert 1 <= len(turned) < 12
+    assert stocked(stage) == before - sum("delivered" in action for action in turned)
+
+
+def stocked(stage: Stage) -> int:
+    return sum(row["on_hand"] for row in json.loads(stage.ask("--json aisles").stdout))
