@@ -231,8 +231,10 @@ def test_a_session_that_is_lost_during_a_sweep_loses_nothing_of_it(stage: Stage)
     stage.ask("visit end")
     stage.ask("visit start --name Lin")
     before = stocked(stage)
+    # Whoever runs the tests may ignore hangups (nohup does), and children would inherit it.
+    heard = ["env", "--default-signal=HUP"]
     sweeping = subprocess.Popen(
-        [sys.executable, "-m", "edge_agent.technician", "sweep", "--yes"],
+        [*heard, sys.executable, "-m", "edge_agent.technician", "sweep", "--yes"],
         env=environment("C.UTF-8") | stage.where,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
