@@ -14,6 +14,7 @@ from cloud.members.wallet import member_of
 from cloud.orders.browse import open_orders
 from cloud.payments.browse import open_payments
 from cloud.purchases.browse import open_purchases
+from cloud.purchases.fulfil import forget_receivers
 from cloud.rentals.browse import held_rentals
 from cloud.water.browse import open_pours
 
@@ -30,6 +31,7 @@ async def member_leaves(work: Work, tenant: str, member: str) -> None:
     }
     _check_nothing_open(f"user {member!r}", underway)
     await leave(work, tenant, member)
+    await forget_receivers(work, tenant, member)
 
 
 async def device_retires(work: Work, tenant: str, machine: str) -> None:

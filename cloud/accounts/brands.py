@@ -62,6 +62,10 @@ async def brand_number(work: Work, tenant: str, kind: str) -> str:
 
 
 async def dated_number(work: Work, tenant: str, kind: str) -> str:
-    """A new number with its day in China: YYYYMMDD, the brand's letters and 12 digits that count up."""
-    day = datetime.fromtimestamp(work.now_ms // 1000, UTC) + _CHINA
-    return f"{day:%Y%m%d}{await brand_code(work, tenant)}{await next_serial(work, tenant, kind):012d}"
+    """A new number with its day: YYYYMMDD, the brand's letters and 12 digits that count up."""
+    return f"{day_of_number(work.now_ms)}{await brand_code(work, tenant)}{await next_serial(work, tenant, kind):012d}"
+
+
+def day_of_number(ms: int) -> str:
+    """The day that stands in a number which was given at this moment: YYYYMMDD, in China."""
+    return f"{datetime.fromtimestamp(ms // 1000, UTC) + _CHINA:%Y%m%d}"

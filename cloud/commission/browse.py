@@ -34,6 +34,8 @@ async def list_commissions(work: Work, reach: Reach, ask: Ask) -> Page[Commissio
             "amount_fen": of.amount_fen,
             "state": of.state,
             "created_ms": of.created_ms,
+            "settled_ms": of.settled_ms,
+            "tenant": of.tenant,
         },
         ties=(of.created_ms.desc(), of.purchase.desc(), of.level),
         make=lambda row: record_of(Commission, row),

@@ -63,6 +63,11 @@ async def delete_purchase(work: Work, tenant: str, purchase: str) -> None:
     await store.put_purchase(work, replace(found, deleted_ms=work.now_ms, due_ms=None))
 
 
+async def forget_receivers(work: Work, tenant: str, member: str) -> None:
+    """To whom a member's orders were sent, and what he wrote to them: forgotten. What was booked stays."""
+    await store.forget_receivers(work, tenant, member)
+
+
 async def _step(
     work: Work, deadlines: Deadlines, purchase: Purchase, event: PurchaseEvent, by: str, repay_fen: int | None = None
 ) -> Purchase:

@@ -102,6 +102,13 @@ async def put_purchase(work: Work, purchase: Purchase) -> None:
     await work.put(purchases, [{**values, **parts}])
 
 
+async def forget_receivers(work: Work, tenant: str, member: str) -> None:
+    """Take name, number, address and memo out of all purchases of a member."""
+    here = and_(purchases.c.tenant == tenant, purchases.c.member == member)
+    nobody = msgspec.json.encode(Receiver()).decode()
+    await work.execute(purchases.update().where(here).values(receiver=nobody, memo=""))
+
+
 async def count_unpaid(work: Work, tenant: str, member: str) -> int:
     """How many purchases of a member wait for their money."""
     here = and_(purchases.c.tenant == tenant, purchases.c.member == member, purchases.c.state == "obligation")

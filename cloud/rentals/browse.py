@@ -30,6 +30,7 @@ _SORTS: dict[str, ColumnElement[Any]] = {
             "ends_ms",
             "ended_ms",
             "deposit_fen",
+            "tenant",
         )
     },
     # The state's place in a rental's life.

@@ -47,10 +47,13 @@ class CommissionWindow(Window):
         "amount": "amount_fen",
         "state": "state",
         "create_tms": "created_ms",
+        "settle_tms": "settled_ms",
+        "vid": "tenant",
     }
     order_id: str | None = None
     user_id: str | None = None
     level: Annotated[int | None, Field(ge=1, le=3)] = None
+    vid: str | None = None
     state: Annotated[CommissionState | None, BeforeValidator(_state, json_schema_input_type=int)] = None
 
 

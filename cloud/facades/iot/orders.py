@@ -22,6 +22,7 @@ from cloud.facades.iot.orders_shapes import (
     RefundAsk,
     delivery_told,
     order_told,
+    own_number,
     payment_told,
 )
 from cloud.facades.iot.wire import BRANDS, CUSTOMERS, OFFICES, PLATFORM, allow, iso, yuan
@@ -156,8 +157,7 @@ async def _seen(
     work: Work, call: Call[DeliveryAsk, Nothing] | Call[RefundAsk, Nothing] | Call[Nothing, Nothing]
 ) -> Purchase:
     """The order that the path names, also with the letter that front ends put before it."""
-    number = call.path["oid"]
-    return await purchase_seen(work, call.subject.reach, number[1:] if number[:1] in ("D", "d") else number)
+    return await purchase_seen(work, call.subject.reach, own_number(call.path["oid"]))
 
 
 async def _step(

@@ -130,12 +130,14 @@ class OrderWindow(Window):
         "complete_tms": "ended_ms",
         "memo": "memo",
         "amount": "amount_fen",
+        "vid": "tenant",
     }
     state: Annotated[PurchaseState | None, BeforeValidator(_state, json_schema_input_type=int)] = None
     type: Annotated[PurchaseKind | None, BeforeValidator(lambda value: _KINDS.get(value, value))] = None
     order_id: _Number | None = None
     user_id: _Number | None = None
     memo: str | None = None
+    vid: _Number | None = None
 
     @property
     def ask(self) -> Ask:
@@ -253,9 +255,27 @@ def payment_told(purchase: Purchase) -> PaymentTold:
     )
 
 
+def own_number(number: str) -> str:
+    """An order's number without the letter that front ends put before it."""
+    return number[1:] if number[:1] in ("D", "d") else number
+
+
+def receiver_told(receiver: Receiver) -> ReceiverTold:
+    """To whom something is brought, in all spellings of his address."""
+    return ReceiverTold(
+        name=receiver.name,
+        phone=receiver.phone,
+        addr_area=receiver.area,
+        addr_deatil=receiver.address,
+        addr_detail=receiver.address,
+        area=receiver.area,
+        address=receiver.address,
+        zipcode=receiver.zipcode,
+    )
+
+
 def order_told(purchase: Purchase) -> OrderTold:
     """An order in the words of the documentation."""
-    receiver = purchase.receiver
     lines = [
         LineTold(
             product_id=line.product,
@@ -276,16 +296,7 @@ def order_told(purchase: Purchase) -> OrderTold:
         create_tms=iso(purchase.created_ms),
         complete_tms=iso(purchase.ended_ms),
         content=lines,
-        receiver=ReceiverTold(
-            name=receiver.name,
-            phone=receiver.phone,
-            addr_area=receiver.area,
-            addr_deatil=receiver.address,
-            addr_detail=receiver.address,
-            area=receiver.area,
-            address=receiver.address,
-            zipcode=receiver.zipcode,
-        ),
+        receiver=receiver_told(purchase.receiver),
         delivery=delivery_told(purchase),
         payment=payment_told(purchase),
         returned=ReturnTold(return_tms=iso(purchase.return_ms)),

@@ -59,12 +59,14 @@ class RentalWindow(Window):
         "expire_tms": "ends_ms",
         "end_tms": "ended_ms",
         "deposit": "deposit_fen",
+        "vid": "tenant",
     }
     state: Annotated[RentalState | None, BeforeValidator(_state, json_schema_input_type=int)] = None
     order_id: str | None = None
     product_id: str | None = None
     user_id: str | None = None
     device_id: str | None = None
+    vid: str | None = None
 
     @property
     def ask(self) -> Ask:

@@ -7,16 +7,19 @@ The documentation has the list, the summary and the creation; what it tells of w
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field
 
-from cloud.accounts.brands import brand_letters, tenant_of_number
+from cloud.accounts.brands import brand_letters, day_of_number, tenant_of_number
 from cloud.accounts.model import Permission, Reach
 from cloud.accounts.people import tenant_named
 from cloud.database import Work
 from cloud.errors import FleetError
 from cloud.facades.dialect import Call, Nothing, Operation
+from cloud.facades.iot.orders_shapes import ReceiverTold, own_number, receiver_told
 from cloud.facades.iot.wire import (
     BRANDS,
     CUSTOMERS,
@@ -32,6 +35,8 @@ from cloud.facades.iot.wire import (
     iso,
 )
 from cloud.members.wallet import member_of
+from cloud.purchases.browse import Behind, behind, purchase_seen
+from cloud.purchases.model import Purchase, Receiver
 from cloud.tickets import browse, handle
 from cloud.tickets.create import NewTicket, create
 from cloud.tickets.desk import PREFIX
@@ -88,7 +93,7 @@ def number_of(ticket: Ticket, code: str) -> str:
     own = ticket.ticket.removeprefix(PREFIX)
     if own == ticket.ticket or not own.isdecimal():
         return ticket.ticket
-    return f"{iso(ticket.opened_ms)[:10].replace('-', '')}{code}{int(own):012}"
+    return f"{day_of_number(ticket.opened_ms)}{code}{int(own):012}"
 
 
 class Approval(Told):
@@ -128,6 +133,8 @@ class TicketTold(Single):
     ratings: Ratings
     priority: int
     order_id: str
+    rental_id: str
+    receiver: Annotated[ReceiverTold, Field(description="Where it is to be done, from the order behind it.")]
     dispatch: Dispatch
     reminders: int
     finish_tms: str
@@ -135,8 +142,9 @@ class TicketTold(Single):
     vid: str
 
     @classmethod
-    def of(cls, ticket: Ticket, code: str) -> TicketTold:
-        """A ticket in the words of this dialect."""
+    def of(cls, ticket: Ticket, code: str, about: Behind | None) -> TicketTold:
+        """A ticket in the words of this dialect; `about` is the order or rental behind it."""
+        rental = about is not None and about.rental is not None
         return cls(
             status=_STATUS_OF[ticket.state],
             type=_TYPE_OF[ticket.kind],
@@ -153,7 +161,9 @@ class TicketTold(Single):
                 rate_value=ticket.rating or 0, rate_tms=iso(ticket.rated_ms), rate_detail=ticket.rating_detail
             ),
             priority=ticket.priority,
-            order_id=ticket.subject,
+            order_id="" if rental else ticket.subject,
+            rental_id=ticket.subject if rental else "",
+            receiver=receiver_told(about.receiver if about is not None else Receiver()),
             dispatch=Dispatch(
                 name=ticket.assignee or "",
                 mobile=ticket.assignee_phone,
@@ -215,6 +225,7 @@ class TicketsAsk(Window):
         "user_id": "member",
         "device_id": "machine",
         "order_id": "subject",
+        "rental_id": "subject",
         "priority": "priority",
         "vid": "tenant",
     }
@@ -223,7 +234,10 @@ class TicketsAsk(Window):
     wanted_type: Annotated[Kind | None, Field(alias="type")] = None
     user_id: Id | None = None
     device_id: Id | None = None
+    # The number is put together of a ticket's own one: no plain equality either.
+    wanted_ticket: Annotated[Id | None, Field(alias="ticket_id")] = None
     order_id: Id | None = None
+    rental_id: Id | None = None
     priority: Figure | None = None
     vid: Id | None = None
 
@@ -303,14 +317,15 @@ async def create_ticket(call: Call[CreateAsk, Nothing]) -> TicketTold:
     if subject.level == "customer" and body.type not in ASKED_BY_CUSTOMERS:
         raise FleetError("forbidden", f"users do not ask for the type {_TYPE_OF[body.type]}", field="type")
     tenant = await _tenant(call)
+    order = await _order(call, tenant)
     new = NewTicket(
         tenant=tenant,
         kind=body.type,
         by=subject.user,
         detail=body.detail,
         machine=body.device_id,
-        subject=body.order_id,
-        member=await _member(call, tenant),
+        subject=order.purchase if order is not None else "",
+        member=await _member(call, tenant, order),
         unit=subject.unit.unit if subject.unit is not None else None,
         priority=body.priority,
         appointed_ms=body.appoint_tms,
@@ -384,26 +399,47 @@ async def _list(call: Call[Nothing, TicketsAsk]) -> TicketsTold:
         states=None if query.wanted_status is None else STATUSES.get(query.wanted_status, ()),
         kind=query.wanted_type,
     )
+    if query.wanted_ticket is not None:
+        return await _list_one(call, wanted, query.wanted_ticket)
     found = await browse.list_tickets(call.work, call.subject.reach, wanted, query.ask)
-    codes = await brand_letters(call.work, {ticket.tenant for ticket in found.items})
-    rows = [TicketTold.of(ticket, codes[ticket.tenant]) for ticket in found.items]
-    return TicketsTold(total=found.total, tickets=rows)
+    return TicketsTold(total=found.total, tickets=await _all_told(call.work, found.items))
+
+
+async def _list_one(call: Call[Nothing, TicketsAsk], wanted: browse.TicketFilter, number: str) -> TicketsTold:
+    """The list, narrowed to the ticket of one number."""
+    try:
+        _, tenant, ticket = await _which(call, number)
+    except FleetError:
+        return TicketsTold(total=0, tickets=[])
+    ask = call.query.ask
+    ask = replace(ask, equals={**ask.equals, "tenant": tenant, "ticket": ticket})
+    found = await browse.list_tickets(call.work, call.subject.reach, wanted, ask)
+    return TicketsTold(total=found.total, tickets=await _all_told(call.work, found.items))
+
+
+async def _all_told(work: Work, tickets: Sequence[Ticket]) -> list[TicketTold]:
+    codes = await brand_letters(work, {ticket.tenant for ticket in tickets})
+    about = await behind(work, {(ticket.tenant, ticket.subject) for ticket in tickets})
+    return [
+        TicketTold.of(ticket, codes[ticket.tenant], about.get((ticket.tenant, ticket.subject))) for ticket in tickets
+    ]
 
 
 async def _told(work: Work, ticket: Ticket) -> TicketTold:
-    return TicketTold.of(ticket, (await brand_letters(work, {ticket.tenant}))[ticket.tenant])
+    (told,) = await _all_told(work, [ticket])
+    return told
 
 
-async def _which(call: Call[Any, Any]) -> tuple[Reach, str, str]:
-    """Reach, tenant and own id of the ticket that the path names by its number, or by the id it came with."""
-    named = call.path["tid"].removeprefix("T")
-    number = _NUMBER.fullmatch(named)
-    if number is None:
+async def _which(call: Call[Any, Any], number: str | None = None) -> tuple[Reach, str, str]:
+    """Reach, tenant and own id of a ticket, the path's or `number`: named by its number or by the id it came with."""
+    named = (number or call.path["tid"]).removeprefix("T")
+    parts = _NUMBER.fullmatch(named)
+    if parts is None:
         return call.subject.reach, call.tenant, named
     tenant = await tenant_of_number(call.work, named) if call.subject.level == "platform" else call.tenant
     if tenant is None:
         raise FleetError("not_found", f"there is no ticket {named!r}", field="ticket_id")
-    ticket = f"{PREFIX}{int(number[3])}"
+    ticket = f"{PREFIX}{int(parts[3])}"
     found = await browse.ticket_of(call.work, call.subject.reach, tenant, ticket)
     if number_of(found, (await brand_letters(call.work, {tenant}))[tenant]) != named:
         raise FleetError("not_found", f"there is no ticket {named!r}", field="ticket_id")
@@ -420,11 +456,27 @@ async def _tenant(call: Call[CreateAsk, Nothing]) -> str:
     return subject.tenant
 
 
-async def _member(call: Call[CreateAsk, Nothing], tenant: str) -> str | None:
-    """For whom it is: the customer who asks, or whom staff name."""
+async def _order(call: Call[CreateAsk, Nothing], tenant: str) -> Purchase | None:
+    """The order that it is about, which the caller has to see; also with the letter that front ends put before it."""
+    named = call.body.order_id
+    if not named:
+        return None
+    found = await purchase_seen(call.work, call.subject.reach, own_number(named))
+    if found.tenant != tenant:
+        raise FleetError("invalid", "the order and the device are of two brands", field="order_id")
+    return found
+
+
+async def _member(call: Call[CreateAsk, Nothing], tenant: str, order: Purchase | None) -> str | None:
+    """For whom it is: the customer who asks, or whom staff name, or whose order it is."""
     if call.subject.level == "customer":
         return call.subject.user
-    return (await member_of(call.work, tenant, call.body.user_id)).member if call.body.user_id else None
+    if not call.body.user_id:
+        return order.member if order is not None else None
+    found = await member_of(call.work, tenant, call.body.user_id)
+    if order is not None and order.member != found.member:
+        raise FleetError("invalid", f"the order {order.purchase} is somebody else's", field="order_id")
+    return found.member
 
 
 OPERATIONS = (

@@ -214,12 +214,22 @@ async def test_deleted_orders_are_gone_for_good(shop: Shop) -> None:
     assert await shop.status("platform", "DELETE", f"/orders/{paid}") == 400
 
 
+async def test_of_a_user_who_left_orders_keep_no_address(shop: Shop) -> None:
+    order = await shop.order()
+    await shop.told("anna", "POST", f"/orders/{order}/status/close")
+    await shop.told("platform", "DELETE", "/users/anna")
+    told = await shop.told("owner", "GET", f"/orders/{order}")
+    assert set(told["receiver"].values()) == {""}
+    assert (told["memo"], told["user_id"], told["amount"]) == ("", "anna", 99.99)
+
+
 async def test_installation_is_a_job_for_somebody(shop: Shop) -> None:
     order = await shop.order({"product_id": "P1", "quantity": 2})
     assert await shop.told("owner", "GET", "/tickets") == []
     await shop.pay(order)
     (ticket,) = await shop.told("owner", "GET", "/tickets")
-    assert (ticket["type"], ticket["user_id"]) == (1, "anna")
+    assert (ticket["type"], ticket["user_id"], ticket["order_id"]) == (1, "anna", order)
+    assert {name: ticket["receiver"][name] for name in RECEIVER} == RECEIVER
     await shop.told("owner", "POST", f"/orders/{order}/status/close")
     (ticket,) = await shop.told("owner", "GET", "/tickets")
     assert ticket["status"] == 6

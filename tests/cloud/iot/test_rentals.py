@@ -16,7 +16,7 @@ from cloud.machines.store import machine_configs
 from shared.messages import MachineConfig
 from shared.water import PurifierConfig
 from tests.cloud.fleet import CREDENTIALS, VAULT
-from tests.cloud.iot.shop import BRAND, Shop
+from tests.cloud.iot.shop import BRAND, RECEIVER, Shop
 
 DAY_MS = 24 * 3_600_000
 DEVICE = "CLEA01234567AAAA"
@@ -145,6 +145,9 @@ async def test_who_does_not_renew_is_visited(shop: Shop, device: str) -> None:
     assert (await shop.told("anna", "GET", f"/rentals/{rental}"))["status"] == "dismantling"
     (ticket,) = await shop.told("owner", "GET", "/tickets", type=6)
     assert (ticket["device_id"], ticket["user_id"], ticket["status"]) == (device, "anna", 1)
+    assert (ticket["order_id"], ticket["rental_id"]) == ("", rental)
+    assert (ticket["receiver"]["phone"], ticket["receiver"]["address"]) == (RECEIVER["phone"], RECEIVER["address"])
+    assert await shop.told("owner", "GET", "/tickets", rental_id=rental) == [ticket]
     renewal = await shop.told("anna", "POST", f"/rentals/{rental}/renew", {"key": "30d"})
     await shop.pay(renewal["order_id"])
     told = await shop.told("anna", "GET", f"/rentals/{rental}")

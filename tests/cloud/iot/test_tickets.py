@@ -7,10 +7,12 @@ import re
 import pytest
 
 from cloud.accounts.brands import choose_brand_code
+from cloud.accounts.store import tokens
 from cloud.machines.register import register
 from cloud.machines.store import machines
 from cloud.tickets.desk import TicketDesk
 from cloud.tickets.model import Condition
+from shared.clock import ManualClock
 from tests.cloud.iot.world import Iot
 
 ASKED = {"type": 4, "detail": "no water", "appoint_tms": "20261122"}
@@ -58,6 +60,13 @@ async def test_a_user_asks_and_everybody_above_sees_it(iot: Iot) -> None:
     for who in ("ben", "owner-rival"):
         assert (await iot.ask(who, "GET", f"/tickets/{ticket}")).status_code in (403, 404)
     assert (await iot.told("ben", "GET", "/tickets/mine"))["tickets"] == []
+
+
+async def test_the_day_of_a_number_is_the_one_in_china(iot: Iot, clock: ManualClock) -> None:
+    clock.advance(14 * 3_600_000)  # from noon to two in the morning; in UTC it is still the evening before
+    async with iot.database.work() as work:
+        await work.execute(tokens.update().values(expires_ms=work.now_ms + 1))
+    assert (await ask_for_one(iot)).startswith("20261121ACME")
 
 
 async def test_a_number_of_another_day_or_brand_names_nothing(iot: Iot) -> None:
