@@ -7,11 +7,12 @@ their ticket already, and only what is new gets a number, a history and, where t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from cloud.database import Work
 from cloud.serials import next_serials
 from cloud.tickets import dispatching, store
-from cloud.tickets.model import Condition, Step, Ticket, kind_of
+from cloud.tickets.model import PRIORITY_MAX, PRIORITY_NORMAL, Condition, Step, Ticket, kind_of, worsened
 
 # Who opens a ticket when a condition does, and closes it when it is over.
 SYSTEM = "system"
@@ -19,17 +20,26 @@ SYSTEM = "system"
 PREFIX = "FD"
 
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to do about a condition, the order it is about ("" for none), and how urgent it is."""
+
+    detail: str
+    subject: str
+    priority: int
+
+
 class TicketDesk:
     """The conditions that one unit of work met. The last word on a condition counts."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
-        # What to do about it and the order it is about; None: it is over.
-        self._said: dict[Condition, tuple[str, str] | None] = {}
+        # None: it is over.
+        self._said: dict[Condition, Job | None] = {}
 
-    def open(self, condition: Condition, detail: str, *, subject: str = "") -> None:
-        """There is a job to do; when its ticket is open already, that one stays as it is."""
-        self._said[condition] = (detail, subject)
+    def open(self, condition: Condition, detail: str, *, subject: str = "", priority: int = PRIORITY_NORMAL) -> None:
+        """There is a job to do. A ticket that is open already stays as it is, or becomes as urgent as this."""
+        self._said[condition] = Job(detail, subject, priority)
 
     def clear(self, condition: Condition) -> None:
         """The condition is over: its ticket, if there is one, is done."""
@@ -43,9 +53,25 @@ class TicketDesk:
         steps += await self._open(wanted) if wanted else []
         await store.add_steps(self._work, steps)
 
-    async def _open(self, wanted: Mapping[Condition, tuple[str, str]]) -> list[Step]:
+    async def _open(self, wanted: Mapping[Condition, Job]) -> list[Step]:
         known = await store.open_already(self._work, wanted)
-        news = [condition for condition in wanted if (condition.tenant, condition.open_key) not in known]
+        held = {what: known.get((what.tenant, what.open_key)) for what in wanted}
+        graver = {what: job for what, job in wanted.items() if (held[what] or PRIORITY_MAX) < job.priority}
+        steps = await self._worsen(graver) if graver else []
+        return steps + await self._open_new({what: job for what, job in wanted.items() if held[what] is None})
+
+    async def _worsen(self, graver: Mapping[Condition, Job]) -> list[Step]:
+        worse = []
+        for ticket in await store.held_by_conditions(self._work, graver):
+            job = graver[Condition(ticket.tenant, ticket.machine, ticket.code, ticket.scope)]
+            worse.append(worsened(ticket, job.detail, job.priority))
+        await store.put_worsened(self._work, worse)
+        return [
+            Step(one.tenant, one.ticket, one.steps, self._work.now_ms, "worsen", one.state, SYSTEM, one.detail)
+            for one in worse
+        ]
+
+    async def _open_new(self, news: Mapping[Condition, Job]) -> list[Step]:
         numbers = {
             tenant: iter(await mint_tickets(self._work, tenant, sum(what.tenant == tenant for what in news)))
             for tenant in sorted({what.tenant for what in news})
@@ -59,13 +85,14 @@ class TicketDesk:
                 code=what.code,
                 scope=what.scope,
                 state="created",
-                detail=wanted[what][0],
-                subject=wanted[what][1],
+                detail=job.detail,
+                subject=job.subject,
+                priority=job.priority,
                 opened_ms=self._work.now_ms,
                 opened_by=SYSTEM,
                 steps=1,
             )
-            for what in news
+            for what, job in news.items()
         ]
         return await open_all(self._work, list(zip(tickets, news, strict=True)))
 

@@ -11,20 +11,21 @@ him, so that it can be seen who was there. A rejected and a finished ticket have
 once, by the customer it belongs to. Reminding changes nothing but the count.
 
 One condition (machine, code, scope) has at most one ticket that has not ended: whoever opens it again gets the one that
-is there. Tickets that somebody asks for without a scope are each a condition of their own.
+is there. A condition that has become graver makes its ticket more urgent; whoever has it, keeps it. Tickets that
+somebody asks for without a scope are each a condition of their own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from cloud.errors import IllegalEvent
 
 TicketState = Literal["created", "approved", "rejected", "dispatched", "working", "waiting", "finished"]
 TicketEvent = Literal[
-    "approve", "reject", "dispatch", "remind", "note", "wait", "give_up", "finish", "condition_over", "rate"
+    "approve", "reject", "dispatch", "remind", "note", "wait", "give_up", "finish", "worsen", "condition_over", "rate"
 ]
 TicketKind = Literal["installation", "exchange", "return", "fault", "maintenance", "dismantling"]
 KINDS: tuple[TicketKind, ...] = get_args(TicketKind)
@@ -47,11 +48,13 @@ TRANSITIONS: Mapping[tuple[TicketState, TicketEvent], TicketState] = {
     ("created", "note"): "created",
     ("created", "remind"): "created",
     ("created", "finish"): "finished",
+    ("created", "worsen"): "created",
     ("created", "condition_over"): "finished",
     ("approved", "dispatch"): "dispatched",
     ("approved", "note"): "approved",
     ("approved", "remind"): "approved",
     ("approved", "finish"): "finished",
+    ("approved", "worsen"): "approved",
     ("approved", "condition_over"): "finished",
     ("dispatched", "dispatch"): "dispatched",
     ("dispatched", "note"): "working",
@@ -59,6 +62,7 @@ TRANSITIONS: Mapping[tuple[TicketState, TicketEvent], TicketState] = {
     ("dispatched", "remind"): "dispatched",
     ("dispatched", "give_up"): "created",
     ("dispatched", "finish"): "finished",
+    ("dispatched", "worsen"): "dispatched",
     ("dispatched", "condition_over"): "finished",
     ("working", "dispatch"): "dispatched",
     ("working", "note"): "working",
@@ -66,6 +70,7 @@ TRANSITIONS: Mapping[tuple[TicketState, TicketEvent], TicketState] = {
     ("working", "remind"): "working",
     ("working", "give_up"): "created",
     ("working", "finish"): "finished",
+    ("working", "worsen"): "working",
     ("working", "condition_over"): "finished",
     ("waiting", "dispatch"): "dispatched",
     ("waiting", "note"): "working",
@@ -73,12 +78,13 @@ TRANSITIONS: Mapping[tuple[TicketState, TicketEvent], TicketState] = {
     ("waiting", "remind"): "waiting",
     ("waiting", "give_up"): "created",
     ("waiting", "finish"): "finished",
+    ("waiting", "worsen"): "waiting",
     ("waiting", "condition_over"): "finished",
     ("finished", "rate"): "finished",
 }
 
 # What a condition asks for, where it is not a repair.
-_KIND_OF_CODE: Mapping[str, TicketKind] = {"filter_near_end": "maintenance", "filter_past_end": "maintenance"}
+_KIND_OF_CODE: Mapping[str, TicketKind] = {"filter_worn": "maintenance"}
 
 
 def kind_of(code: str) -> TicketKind:
@@ -164,6 +170,11 @@ def advance(ticket: Ticket, event: TicketEvent) -> TicketState:
         state = "rated" if event == "rate" and ticket.rating is not None else ticket.state
         raise IllegalEvent(f"ticket {ticket.ticket}", state, event)
     return after
+
+
+def worsened(ticket: Ticket, detail: str, priority: int) -> Ticket:
+    """The ticket of a condition that has become graver: more urgent, and saying what is wrong now."""
+    return replace(ticket, state=advance(ticket, "worsen"), detail=detail, priority=priority, steps=ticket.steps + 1)
 
 
 def diagram() -> str:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     and_,
+    bindparam,
     or_,
     select,
 )
@@ -100,14 +101,41 @@ def seen(reach: Reach) -> ColumnElement[bool]:
     return or_(itself, about_machines(reach, tenant=tickets.c.tenant, machine=tickets.c.machine))
 
 
-async def open_already(work: Work, conditions: Collection[Condition]) -> set[tuple[str, str]]:
-    """Of these conditions, the (tenant, open_key) of those that have a ticket that has not ended."""
-    found: set[tuple[str, str]] = set()
+async def open_already(work: Work, conditions: Collection[Condition]) -> dict[tuple[str, str], int]:
+    """Of these conditions, the (tenant, open_key) of those that have a ticket that has not ended, and its priority."""
+    found: dict[tuple[str, str], int] = {}
     for tenant in sorted({what.tenant for what in conditions}):
         keys = sorted(what.open_key for what in conditions if what.tenant == tenant)
-        query = select(tickets.c.open_key).where(tickets.c.tenant == tenant, tickets.c.open_key.in_(keys))
-        found |= {(tenant, row.open_key) for row in await work.rows(query)}
+        here = and_(tickets.c.tenant == tenant, tickets.c.open_key.in_(keys))
+        rows = await work.rows(select(tickets.c.open_key, tickets.c.priority).where(here))
+        found |= {(tenant, row.open_key): row.priority for row in rows}
     return found
+
+
+async def held_by_conditions(work: Work, conditions: Collection[Condition]) -> list[Ticket]:
+    """The open tickets of these conditions, locked."""
+    found: list[Ticket] = []
+    for tenant in sorted({what.tenant for what in conditions}):
+        keys = sorted(what.open_key for what in conditions if what.tenant == tenant)
+        here = and_(tickets.c.tenant == tenant, tickets.c.open_key.in_(keys))
+        found += [record_of(Ticket, row) for row in await work.rows(select(*SHOWN).where(here).with_for_update())]
+    return found
+
+
+async def put_worsened(work: Work, worse: Sequence[Ticket]) -> None:
+    """Write what `worsened` changes of tickets that this Work has locked."""
+    here = and_(tickets.c.tenant == bindparam("of"), tickets.c.ticket == bindparam("which"))
+    change = (
+        tickets.update()
+        .where(here)
+        .values(detail=bindparam("told"), priority=bindparam("urgency"), steps=bindparam("taken"))
+    )
+    rows = [
+        {"of": one.tenant, "which": one.ticket, "told": one.detail, "urgency": one.priority, "taken": one.steps}
+        for one in worse
+    ]
+    if rows:
+        await work.execute(change, rows)
 
 
 async def open_tickets(work: Work, wanted: Sequence[tuple[Ticket, Condition]]) -> set[tuple[str, str]]:

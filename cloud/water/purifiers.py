@@ -5,7 +5,7 @@ from __future__ import annotations
 from cloud.events import Event
 from cloud.machines.credentials import Credentials
 from cloud.machines.model import Machine, Origin
-from cloud.tickets.model import Condition
+from cloud.tickets.model import PRIORITY_MAX, PRIORITY_NORMAL, Condition
 from cloud.water import store
 from cloud.water.model import Calibration, FilterChange, FilterState, Flow, Visit, WaterState
 from cloud.water.pours import Pours
@@ -34,10 +34,7 @@ class Purifiers:
         self._visits: list[Visit] = []
 
     def filter_condition(self, origin: Origin, fact: FilterConditionChanged) -> None:
-        """A cartridge grew old, or is new again: a job for somebody, or done.
-
-        Past its end the job that was given near it is not over: whoever has it, keeps it.
-        """
+        """A cartridge grew old, or is new again: a job for somebody, which is urgent past its end, or done."""
         self._filters[origin.tenant, origin.machine, fact.position] = FilterState(
             origin.tenant,
             origin.machine,
@@ -48,18 +45,12 @@ class Purifiers:
             origin.happened_ms,
         )
         detail = f"filter {fact.position} ({fact.name}): {fact.percent_left} % of its life left"
-        near, past = (
-            Condition(origin.tenant, origin.machine, code, f"filter-{fact.position}")
-            for code in ("filter_near_end", "filter_past_end")
-        )
-        if fact.condition == "past_end":
-            self._books.desk.open(past, detail)
-            return
-        self._books.desk.clear(past)
-        if fact.condition == "near_end":
-            self._books.desk.open(near, detail)
+        job = Condition(origin.tenant, origin.machine, "filter_worn", f"filter-{fact.position}")
+        if fact.condition == "good":
+            self._books.desk.clear(job)
         else:
-            self._books.desk.clear(near)
+            urgent = fact.condition == "past_end"
+            self._books.desk.open(job, detail, priority=PRIORITY_MAX if urgent else PRIORITY_NORMAL)
 
     def quality(self, origin: Origin, fact: WaterQualityChanged) -> None:
         """The water became unfit, or fit again."""

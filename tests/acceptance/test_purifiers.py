@@ -215,10 +215,10 @@ async def aislectl(home: Home, what: str) -> str:
     return told.decode()
 
 
-async def jobs(home: Home) -> dict[str, str]:
-    """The states of the tickets about the filter that does not last long."""
+async def jobs(home: Home) -> list[tuple[str, int]]:
+    """State and urgency of the tickets about the filter that does not last long."""
     tickets = await home.house.stage.api.every("/tickets", machine=LOBBY)
-    return {one["code"]: one["state"] for one in tickets if one["scope"] == f"filter-{SCREEN}"}
+    return [(one["state"], one["priority"]) for one in tickets if one["scope"] == f"filter-{SCREEN}"]
 
 
 @pytest.mark.timeout(240)
@@ -234,26 +234,26 @@ async def test_a_filter_is_worn_out_exchanged_as_the_guide_says_and_the_machine_
         )
         return told
 
-    async def jobs_are(wanted: dict[str, str]) -> None:
-        async def they_are() -> bool:
-            return await jobs(home) == wanted
+    async def job_is(state: str, priority: int) -> None:
+        async def it_is() -> bool:
+            return await jobs(home) == [(state, priority)]
 
-        await home.house.until(they_are, f"tickets {wanted}")
+        await home.house.until(it_is, f"one ticket, {state}, priority {priority}")
 
     # Of its three litres less than half is left, then nothing.
     await aislectl(home, "pour 1800")
     assert "即将到期" in (await home.water(LOBBY))["display"]["zh"]
-    await jobs_are({"filter_near_end": "created"})
+    await job_is("created", 2)
     assert (await sold())["poured_ml"] > 100, "near its end it serves on"
     await aislectl(home, "pour 1500")
     assert shown in await aislectl(home, look.removeprefix("aislectl "))
     with pytest.raises(Refused, match="filter is used up"):
         await sold()
-    await jobs_are({"filter_near_end": "created", "filter_past_end": "created"})
+    await job_is("created", 3)
 
     await aislectl(home, flush.removeprefix("aislectl "))
     asked = fresh.removeprefix("aislectl ").replace("级号", str(SCREEN))
     assert f"第 {SCREEN} 级" in await aislectl(home, f"{asked} --yes")
     assert "100 %" in await aislectl(home, look.removeprefix("aislectl "))
     assert (await sold())["poured_ml"] > 100
-    await jobs_are({"filter_near_end": "finished", "filter_past_end": "finished"})
+    await job_is("finished", 3)

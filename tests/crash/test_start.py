@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,6 +84,28 @@ async def test_a_ledger_of_another_machine_ends_with_69(tmp_path: Path) -> None:
         path = rig.agent.settings_file
         path.write_text(path.read_text().replace(f'machine = "{MACHINE}"', 'machine = "vm-2"'))
         await refused(rig.agent, code=EXIT_UNAVAILABLE, words=["'vm-1'", "'vm-2'", "data folder of its own"])
+
+
+@pytest.mark.parametrize("ending", ["killed", "ended"])
+async def test_a_ledger_that_was_emptied_under_a_running_agent_is_damaged(tmp_path: Path, ending: str) -> None:
+    """A new file would be sold from as if nothing had been before: an empty one is loud, with its log and without."""
+    async with crash_rig(tmp_path) as rig:
+        await rig.agent.start_selling()
+        assert (await rig.agent.press("before", "1-01") or {})["state"] == "delivered"
+        ledger = rig.agent.settings.data_dir / "ledger.sqlite"
+        os.truncate(ledger, 0)
+        if ending == "killed":
+            await rig.agent.kill()
+            assert ledger.stat().st_size == 0
+        else:
+            await rig.agent.stop()
+        await rig.agent.start()
+        while (status := await rig.agent.status()) is None:
+            assert not rig.agent.dead, rig.agent.log.read_text()
+            await asyncio.sleep(LOOK_EVERY_S)
+        assert not status["selling"]
+        assert "the ledger was damaged" in status["reason"]
+        assert [path.name for path in ledger.parent.glob("ledger-*.damaged")], "kept aside"
 
 
 async def until_reason(rig: CrashRig, word: str) -> str:

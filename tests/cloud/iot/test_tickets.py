@@ -128,7 +128,7 @@ async def test_agents_handle_what_stands_below_them(iot: Iot) -> None:
     async with iot.database.work(tenant="acme") as work:
         desk = TicketDesk(work)
         for machine in ("tap-acme", "spare-acme"):
-            desk.open(Condition("acme", machine, "filter_near_end", "filter-1"), "filter 1: 5 % of its life left")
+            desk.open(Condition("acme", machine, "filter_worn", "filter-1"), "filter 1: 5 % of its life left")
         await desk.write()
     mine = await iot.told("agent-acme-boss", "GET", "/tickets/mine")
     (row,) = mine["tickets"]

@@ -38,11 +38,11 @@ ALL = Reach(TENANT)
 JAM = Condition(TENANT, "m1", "jam", "A1")
 
 
-async def open_jam(database: Database, *conditions: Condition) -> None:
+async def open_jam(database: Database, *conditions: Condition, priority: int = 2) -> None:
     async with database.work(tenant=TENANT) as work:
         desk = TicketDesk(work)
         for condition in conditions or (JAM,):
-            desk.open(condition, f"stuck: {condition.scope}")
+            desk.open(condition, f"stuck: {condition.scope}", priority=priority)
         await desk.write()
 
 
@@ -115,6 +115,16 @@ async def test_a_condition_opens_one_ticket_and_its_end_finishes_it(database: Da
     assert [ticket.ticket for ticket in await all_tickets(database)] == ["FD1", "FD2"]
 
 
+async def test_what_becomes_graver_makes_its_ticket_urgent_and_nothing_makes_it_less_so(database: Database) -> None:
+    await open_jam(database)
+    for _ in range(2):
+        await open_jam(database, priority=3)
+    await open_jam(database)
+    (one,) = await all_tickets(database)
+    assert (one.state, one.priority) == ("created", 3)
+    assert [event for event, *_ in await events(database, one.ticket)] == ["open", "worsen"]
+
+
 async def test_two_units_of_work_open_one_ticket(on_postgres: Database) -> None:
     await asyncio.gather(*(open_jam(on_postgres) for _ in range(8)))
     (one,) = await all_tickets(on_postgres)
@@ -131,6 +141,7 @@ async def test_a_batch_costs_as_many_statements_as_one(database: Database) -> No
 
         event.listen(database.engine.sync_engine, "before_cursor_execute", count)
         await open_jam(database, *(Condition(TENANT, f"x{size}", "jam", f"A{n}") for n in range(size)))
+        await open_jam(database, *(Condition(TENANT, f"x{size}", "jam", f"A{n}") for n in range(size)), priority=3)
         await over(database, *(Condition(TENANT, f"x{size}", "jam", f"A{n}") for n in range(size)))
         event.remove(database.engine.sync_engine, "before_cursor_execute", count)
     assert counts[1] <= counts[0] + 1  # many rows are inserted as arrays, in one statement or two

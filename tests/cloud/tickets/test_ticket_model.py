@@ -79,6 +79,6 @@ def test_a_rated_ticket_is_not_rated_again() -> None:
 
 
 def test_conditions_know_what_kind_of_job_they_are() -> None:
-    assert {kind_of("filter_near_end"), kind_of("filter_past_end")} == {"maintenance"}
+    assert kind_of("filter_worn") == "maintenance"
     assert {kind_of(code) for code in ("low_stock", "vend_failed", "water_leak")} == {"fault"}
     assert KINDS == ("installation", "exchange", "return", "fault", "maintenance", "dismantling")

@@ -19,7 +19,9 @@ from cloud.machines.pricing import put_prices
 from cloud.machines.register import claim, revoke
 from cloud.paging import Ask
 from cloud.reports import WaterAccount, sales_by_hour, water_by_plan
-from cloud.tickets.handle import finish
+from cloud.tickets.browse import TicketFilter, history_of, list_tickets
+from cloud.tickets.handle import dispatch, finish
+from cloud.tickets.model import Ticket
 from cloud.tickets.store import tickets
 from cloud.water.browse import list_calibrations, list_filter_changes, list_visits
 from cloud.water.condition import PurifierCondition, condition_of
@@ -64,25 +66,41 @@ def test_every_fact_has_a_use() -> None:
     assert set(APPLY) == set(get_args(Fact))
 
 
-async def test_a_filter_near_its_end_is_a_job_that_stays_until_there_is_a_new_one(database: Database) -> None:
+async def test_a_worn_filter_is_one_job_urgent_past_its_end_and_done_with_a_new_one(database: Database) -> None:
     device = await open_tap(database)
 
     async def tell(state: str, left: int) -> None:
         fact = FilterConditionChanged(position=2, name="RO membrane", condition=state, percent_left=left)  # type: ignore[arg-type]
         await say(database, device.fact(fact))
 
+    async def send(name: str, *, to: str) -> None:
+        async with database.work(tenant=TENANT) as work:
+            await dispatch(work, Reach(TENANT), TENANT, to, "li", name=name)
+
+    async def job() -> Ticket:
+        async with database.look(tenant=TENANT) as work:
+            (one,) = (await list_tickets(work, Reach(TENANT), TicketFilter(code="filter_worn"), Ask())).items
+        return one
+
     await tell("near_end", 9)
-    assert await open_jobs(database) == {("filter_near_end", "filter-2")}
+    assert ((await job()).scope, (await job()).kind, (await job()).priority) == ("filter-2", "maintenance", 2)
     assert (await condition(database)).no_sale == ()
-    await tell("past_end", 0)
-    assert await open_jobs(database) == {("filter_near_end", "filter-2"), ("filter_past_end", "filter-2")}
+    await send("wang", to=(await job()).ticket)
+    for _ in ("once", "again"):
+        await tell("past_end", 0)
+        urgent = await job()
+        assert (urgent.state, urgent.assignee, urgent.priority) == ("dispatched", "wang", 3), "whoever has it, keeps it"
+        assert urgent.detail == "filter 2 (RO membrane): 0 % of its life left"
     assert (await condition(database)).no_sale == ("filter_past_end",)
     changed = FilterChanged(
         position=2, name="RO membrane", powered_hours=17_000, worked_hours=900, litres=5_210, person="wang"
     )
     await say(database, device.fact(changed))
     await tell("good", 100)
-    assert await open_jobs(database) == set()
+    assert ((await job()).state, (await job()).priority) == ("finished", 3)
+    async with database.look(tenant=TENANT) as work:
+        steps = await history_of(work, TENANT, urgent.ticket)
+    assert [step.event for step in steps] == ["open", "dispatch", "worsen", "condition_over"]
     known = await condition(database)
     assert [(one.position, one.condition, one.percent_left) for one in known.filters] == [(2, "good", 100)]
     async with database.look(tenant=TENANT) as work:
