@@ -29,6 +29,7 @@ from shared.water import FilterSpec, Outlet, PurifierConfig, ServicePlan
 MACHINE: Final = "playground"
 MOTORS: Final = 12
 ON_HAND: Final = 5
+CARBON_LITRES: Final = 8
 GOODS: Final = ("water", "cola", "tea", "juice", "nuts", "crisps")
 
 # No broker listens at port 9 (discard): the machine lives without its cloud, as in the field.
@@ -65,6 +66,16 @@ name = "pump"
 profile = "qdy30a"
 slave = 13
 role = "pressure"
+[[modbus.device]]
+name = "tank"
+profile = "qdy30a"
+slave = 14
+role = "level"
+[[modbus.device]]
+name = "feed"
+profile = "ws102-tds"
+slave = 15
+role = "tds_in"
 [door]
 value_file = "door"
 [socket]
@@ -125,6 +136,10 @@ def planogram() -> MachineConfig:
             filters=(
                 FilterSpec(position=1, name="PP cotton", lifetime_hours=4_320, worklife_hours=1_000),
                 FilterSpec(position=2, name="RO membrane", lifetime_hours=17_520, worklife_hours=4_000),
+                # Worn within minutes, to practise the exchange.
+                FilterSpec(
+                    position=3, name="carbon", lifetime_hours=8_760, worklife_hours=2_000, litres_max=CARBON_LITRES
+                ),
             ),
         ),
     )

@@ -20,6 +20,8 @@ valve. Faults of water and of devices take them, and:
 
     {"id": 11, "do": "openings", "machine": M}                            -> openings, the log of every valve
     {"id": 12, "do": "readdress", "machine": M, "device": D, "slave": 7}  and "baud", as if a person had set them
+    {"id": 13, "do": "counter", "machine": M, "device": D, "count": N}    a meter's counter stands there from now on
+    {"id": 14, "do": "membrane", "machine": M, "percent": 90}             so much of its life is over from now on
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from firmware_sim.machine import Switch
+from firmware_sim.modbus.instruments import COUNTER_MODULUS
 from firmware_sim.purifier import Purifier
 from firmware_sim.scenario import ScenarioWrong
 from firmware_sim.truth import runs, total, truth
@@ -45,6 +48,8 @@ Result = dict[str, Any]
 # The run log of a busy machine-year fits into one answer.
 ANSWER_MAX_BYTES = 64 * 1024 * 1024
 REQUEST_MAX_BYTES = 64 * 1024
+# Half as long again as a membrane should serve: by then it holds back little.
+MEMBRANE_WORN_MAX = 150
 # A Unix socket's path, by the kernel's struct; longer ones fail with a message that helps nobody.
 SOCKET_PATH_MAX = 107
 
@@ -169,6 +174,22 @@ def _readdress(running: Running, request: Request) -> Result:
     return {}
 
 
+def _counter(running: Running, request: Request) -> Result:
+    count = _integer(request, "count")
+    if not 0 <= count < COUNTER_MODULUS:
+        raise ValueError(f"count = {count}, expected 0 to {COUNTER_MODULUS - 1}")
+    _purifier(running).device(request.get("device")).set_counter(count)
+    return {}
+
+
+def _membrane(running: Running, request: Request) -> Result:
+    percent = _integer(request, "percent")
+    if not 0 <= percent <= MEMBRANE_WORN_MAX:
+        raise ValueError(f"percent = {percent}, expected 0 to {MEMBRANE_WORN_MAX}")
+    _purifier(running).water.change_membrane(percent / 100)
+    return {}
+
+
 def _purifier(running: Running) -> Purifier:
     purifier = running.machine.purifier
     if purifier is None:
@@ -216,6 +237,8 @@ ON_MACHINE: Mapping[str, Callable[[Running, Request], Result]] = {
     "plug": _plug,
     "openings": _openings,
     "readdress": _readdress,
+    "counter": _counter,
+    "membrane": _membrane,
 }
 
 
@@ -318,6 +341,14 @@ class Control:
     async def readdress(self, machine: str, device: str, *, slave: int | None = None, baud: int | None = None) -> None:
         """Set a device's slave number or speed, as if a person had done it."""
         await self.ask("readdress", machine=machine, device=device, slave=slave, baud=baud)
+
+    async def counter(self, machine: str, device: str, count: int) -> None:
+        """Let a meter's counter stand at `count`."""
+        await self.ask("counter", machine=machine, device=device, count=count)
+
+    async def membrane(self, machine: str, percent: int) -> None:
+        """Put in a membrane of whose life so much is over; 0 is a new one."""
+        await self.ask("membrane", machine=machine, percent=percent)
 
     async def faults(self, preset: str) -> None:
         """`all` or `none`, on every machine."""

@@ -276,7 +276,7 @@ class Machine:
                 slave.restart()
         elif kind == "counter_reset":
             for slave in self.devices(number):
-                slave.clear_counter()
+                slave.set_counter()
         else:
             return False
         return True

@@ -98,6 +98,7 @@ class Purifier:
             "level_mm": round(water.level_mm, 1),
             "tds_out_ppm": round(water.tds_ppm, 1),
             "tds_in_ppm": round(water.feed_tds_ppm, 1),
+            "membrane_worn_percent": round(water.worn * 100, 1),
             "host_silent_ms": water.host_silent_ms(),
             "outlets": {str(relay): self._outlet_truth(relay) for relay in water.valves},
             "devices": {

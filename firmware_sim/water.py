@@ -164,6 +164,7 @@ class Water:
         self.leak = Hole("leak", conductance(plumbing, LEAK_ML_PER_S), metered=True)
         self.seep = Hole("seep", conductance(plumbing, SEEP_ML_PER_S), metered=False)
         self.openings: deque[Opening] = deque(maxlen=OPENINGS_KEPT)
+        self._membrane_worn, self._membrane_from_ul = plumbing.membrane_worn, 0
         self._rng = rng
         self.valves: Mapping[int, Valve] = {
             outlet.relay: Valve(outlet, conductance(plumbing, outlet.flow_ml_per_s), (board, outlet.relay), self, rng)
@@ -191,6 +192,11 @@ class Water:
         self._holding = {kind for kind in WATER_STATES if self.faults.is_on(kind)}
         for valve in self.valves.values():
             valve.try_again()
+
+    def change_membrane(self, worn: float) -> None:
+        """Another membrane, of whose life this share is over."""
+        self.settle()
+        self._membrane_worn, self._membrane_from_ul = worn, self.permeate.total_ul
 
     def let_air_in(self) -> None:
         """An opening: perhaps the hose had run dry."""
@@ -247,8 +253,8 @@ class Water:
     @property
     def worn(self) -> float:
         """The share of the membrane's life that is over; may pass 1."""
-        made = self.permeate.total_ul / UL_PER_ML / 1000 / self.plumbing.membrane_litres
-        return self.plumbing.membrane_worn + made
+        made_ul = self.permeate.total_ul - self._membrane_from_ul
+        return self._membrane_worn + made_ul / UL_PER_ML / 1000 / self.plumbing.membrane_litres
 
     @property
     def rejection(self) -> float:

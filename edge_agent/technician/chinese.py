@@ -208,8 +208,8 @@ SENTENCES: Final[Mapping[str, str]] = {
         "校准需要有人在终端前读数；否则请给出 --measured 出水编号=毫升"
     ),
     "nothing was entered": "没有输入",
-    "{text}: expected POUR=MILLILITRES, as aislectl pour prints them": (
-        "{text}：应为 出水编号=毫升，编号见 aislectl pour 的输出"
+    "{text}: expected POUR=MILLILITRES, 1 to {most}, as aislectl pour prints them": (
+        "{text}：应为 出水编号=毫升数（1 至 {most}），编号见 aislectl pour 的输出"
     ),
     "factor {factor} per litre from {runs} runs, {spread} % apart": "系数每升 {factor}，共 {runs} 次，相差 {spread} %",
     "the meter is off by {percent} %": "流量计偏差 {percent} %",
@@ -238,7 +238,8 @@ SENTENCES: Final[Mapping[str, str]] = {
     ),
     "the new address": "新地址",
     "the new speed": "新波特率",
-    "--every {every}: expected {least} to {most} seconds": "--every {every}：应为 {least} 至 {most} 秒",
+    "{text}: expected a whole number from {least} to {most}": "{text}：应为 {least} 至 {most} 的整数",
+    "{text}: expected a number from {least} to {most}": "{text}：应为 {least} 至 {most} 的数",
     "nothing to change: give --to, --to-baud or both": "没有要更改的内容：请给出 --to、--to-baud 或两者",
     "Is the agent stopped, and is this device alone at its address?": "程序是否已停止，且该地址上只有这一台设备？",
     "connect the device alone first, or give --yes": "请先只接这一台设备，或加 --yes",
@@ -355,8 +356,41 @@ SENTENCES: Final[Mapping[str, str]] = {
         "aislectl simulate 制造和排除故障，例如 fault jam、door open、mend。exit 结束演示。"
     ),
     "break and mend the simulated machine of the demo": "给演示的模拟机器制造和排除故障",
-    "what to change": "改变什么",
-    "jam and other faults; open or shut; in or out; degrees": "jam 等故障；open 或 shut；in 或 out；摄氏度",
+    "let something go wrong until it is mended": "造成一种故障，直到排除",
+    "which: docs/simulator.md has them all, and a wrong one is answered with the list": (
+        "哪种故障：全部见 docs/simulator.md，写错时会列出"
+    ),
+    "board, board/MOTOR, a device (valves, meter ...), valves/RELAY; without it everywhere": (
+        "board、board/电机、设备名（valves、meter 等）、valves/继电器；不写则全部"
+    ),
+    "{where}: expected a device, or board/MOTOR or valves/RELAY": "{where}：应为设备名，或 board/电机、valves/继电器",
+    "end one fault, or everything that goes wrong": "排除一种故障，或全部",
+    "which fault; without it all of them": "哪种故障；不写则全部",
+    "let every kind of fault strike by chance, or none": "让各种故障随机发生，或都不发生",
+    "all or none": "all 全部，none 没有",
+    "open or shut the door": "开门或关门",
+    "pull the port's cable, or put it in": "拔出或插入端口线缆",
+    "how": "怎样",
+    "let the supply dip: every board and device restarts": "电源瞬断：驱动板和设备全部重启",
+    "set the cabinet's temperature; -40 and 120 break the probe": "设定柜内温度；-40 和 120 表示探头损坏",
+    "degrees": "摄氏度",
+    "let the meter's counter stand somewhere else; it begins again after 4294967295": (
+        "改变流量计的计数；超过 4294967295 后从零开始"
+    ),
+    "at how many pulses": "多少个脉冲",
+    "put in a membrane that is worn so far; 0 is a new one": "装入磨损到某种程度的膜；0 为新膜",
+    "how much of its life is over": "寿命已用百分之几",
+    "give a device another address or speed, as if a person had set it": "如同人工设置，改变设备的地址或波特率",
+    "its name, as in aislectl bus": "设备名，见 aislectl bus",
+    "what the simulator knows: where the water went, and every valve": "模拟器所知的真相：水去了哪里，每个阀门的状态",
+    "came out": "实际出水",
+    "was lost": "漏失",
+    "the meter counted": "流量计读数",
+    "is in the tank": "水箱存水",
+    "TDS before and behind the membrane": "膜前、膜后 TDS",
+    "of the membrane's life is over": "膜寿命已用",
+    "valve": "阀门",
+    "products fell": "掉落商品",
     "there is no simulated machine here: aislectl demo starts one": "这里没有模拟机器：用 aislectl demo 启动",
     "done": "完成",
 }
@@ -716,6 +750,7 @@ PATTERNS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
         ("Permission denied", "没有权限"),
         ("Read-only file system", "文件系统只读"),
         ("No space left on device", "磁盘已满"),
+        ("standard output is closed", "标准输出已关闭"),
         ("Input/output error", "读写错误"),
         ("the agent closed the local socket", "代理程序关闭了套接字"),
         ("the visit of (.*) goes on: end it first", r"\1 的到访尚未结束：请先结束"),

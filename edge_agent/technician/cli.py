@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,8 +14,8 @@ from edge_agent.technician import bundle, completion, demo, doctor, live, motors
 from edge_agent.technician import desk as desks
 from edge_agent.technician.desk import Desk, NotWritten
 from edge_agent.technician.speech import Speech, chosen_language
-from edge_agent.technician.words import YES, Word, argument
-from edge_agent.vocabulary.asks import EVERY_MS_MAX, EVERY_MS_MIN
+from edge_agent.technician.words import YES, Number, Word, argument, taken
+from edge_agent.vocabulary.asks import EVERY_MS_MAX, EVERY_MS_MIN, QUANTITY_MAX
 from shared.clock import SystemClock
 
 # `bus` looks twice, so far apart, to tell a rate.
@@ -66,11 +65,6 @@ async def _bus(desk: Desk, _: Namespace) -> int:
 
 
 async def _watch(desk: Desk, asked: Namespace) -> int:
-    if not EVERY_MS_MIN <= asked.every * 1000 <= EVERY_MS_MAX:
-        limits = {"least": EVERY_MS_MIN / 1000, "most": EVERY_MS_MAX // 1000}
-        raise Refused(
-            "malformed", desk.say("--every {every}: expected {least} to {most} seconds", every=asked.every, **limits)
-        )
     return await live.watch(desk, every_ms=round(asked.every * 1000), count=asked.count)
 
 
@@ -158,14 +152,19 @@ async def _doctor(desk: Desk, _: Namespace) -> int:
 
 
 async def _bundle(desk: Desk, asked: Namespace) -> int:
-    return await bundle.bundle(desk, asked.file)
+    return await bundle.bundle(desk, None if asked.file is None else Path(asked.file))
 
 
 async def _completion(desk: Desk, asked: Namespace) -> int:
-    sys.stdout.write(completion.script(asked.shell, parser(desk.say)))
+    desk.write(completion.script(asked.shell, parser(desk.say)))
     return desks.OK
 
 
+# A picture a second for a month; who wants more, leaves it out.
+PICTURES = Number(1, 2_592_000)
+EVERY_S = Number(EVERY_MS_MIN / 1000, EVERY_MS_MAX / 1000, float)
+# As many as share one machine.
+BOARD = Number(1, 4)
 AISLE = argument("aisle", about="the name of the aisle, as in aislectl aisles")
 
 WORDS: tuple[Word, ...] = (
@@ -175,8 +174,8 @@ WORDS: tuple[Word, ...] = (
         "the live screen",
         _watch,
         (
-            argument("--every", about="seconds between two pictures", type=float, default=1.0, metavar="SECONDS"),
-            argument("--count", about="end after so many pictures", type=int, default=0, metavar="N"),
+            argument("--every", about="seconds between two pictures", type=EVERY_S, default=1.0, metavar="SECONDS"),
+            argument("--count", about="end after so many pictures", type=PICTURES, metavar="N"),
         ),
     ),
     Word("aisles", "what lies in every aisle", _aisles),
@@ -186,7 +185,7 @@ WORDS: tuple[Word, ...] = (
         "turn all motors, and report currents and times",
         _sweep,
         (
-            argument("--board", about="only this board; may be repeated", type=int, action="append", metavar="N"),
+            argument("--board", about="only this board; may be repeated", type=BOARD, action="append", metavar="N"),
             argument("--aisle", about="only this aisle; may be repeated", action="append", metavar="AISLE"),
             YES,
         ),
@@ -195,9 +194,14 @@ WORDS: tuple[Word, ...] = (
         "load",
         "book items put into an aisle, or (negative) taken out",
         _load,
-        (AISLE, argument("quantity", about="how many", type=int)),
+        (AISLE, argument("quantity", about="how many", type=Number(-QUANTITY_MAX, QUANTITY_MAX))),
     ),
-    Word("count", "book the counted number of items", _count, (AISLE, argument("counted", about="how many", type=int))),
+    Word(
+        "count",
+        "book the counted number of items",
+        _count,
+        (AISLE, argument("counted", about="how many", type=Number(0, QUANTITY_MAX))),
+    ),
     Word(
         "lock", "close an aisle for sale", _lock, (AISLE, argument("reason", about="why", nargs="?", default="closed"))
     ),
@@ -232,7 +236,7 @@ WORDS: tuple[Word, ...] = (
         "bundle",
         "one archive for whoever helps, without secrets",
         _bundle,
-        (argument("file", about="where to write it", nargs="?", type=Path),),
+        (argument("file", about="where to write it", nargs="?"),),
     ),
     *demo.WORDS,
     Word(
@@ -270,7 +274,7 @@ def _add_words(made: argparse.ArgumentParser, words: Sequence[Word], say: Speech
         # Also after the word, where people write it; without a default, so that it hides none given before.
         below.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=say("answers for programs"))
         for one in word.arguments:
-            below.add_argument(*one.names, help=say(one.about), **dict(one.options))
+            below.add_argument(*one.names, **taken(one, say))
         if word.words:
             _add_words(below, word.words, say)
         below.set_defaults(run=word.run)
@@ -278,6 +282,7 @@ def _add_words(made: argparse.ArgumentParser, words: Sequence[Word], say: Speech
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns its exit code."""
+    desks.stand_in_for_closed_streams()
     say = Speech(chosen_language())
     asked = parser(say).parse_args(arguments)
     paper, margin = desks.consoles()
@@ -312,7 +317,7 @@ def _fail(desk: Desk, error: AgentError) -> int:
 def _unwritten(desk: Desk, unwritten: NotWritten) -> int:
     """Whoever read us has seen enough; or the answer's file lies on a full disk, and somebody must hear of it."""
     # What is buffered would only fail once more, when Python ends.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), desks.STANDARD_OUTPUT)
     error = unwritten.__cause__
     if isinstance(error, BrokenPipeError):
         return desks.OK

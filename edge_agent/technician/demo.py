@@ -24,8 +24,10 @@ from typing import Any, Final
 
 from edge_agent.errors import Refused
 from edge_agent.technician import desk as desks
+from edge_agent.technician import screens
 from edge_agent.technician.desk import Desk, NotReachable
-from edge_agent.technician.words import Word, argument
+from edge_agent.technician.profiles import ADDRESS, SPEED
+from edge_agent.technician.words import Number, Word, argument
 from shared.clock import SystemClock
 
 SIMULATOR_VARIABLE: Final = "AISLECTL_SIMULATOR"
@@ -44,19 +46,34 @@ stock = 5
 capacity = 10
 [[machine.modbus]]
 device = "waveshare-relay-8ch"
+name = "valves"
 slave = 10
 [[machine.modbus]]
 device = "pulse4"
+name = "meter"
 slave = 11
 [[machine.modbus]]
 device = "ws102-tds"
+name = "salt"
 slave = 12
 [[machine.modbus]]
 device = "qdy30a-level"
+name = "pump"
 slave = 13
 sees = "pressure"
+[[machine.modbus]]
+device = "qdy30a-level"
+name = "tank"
+slave = 14
+[[machine.modbus]]
+device = "ws102-tds"
+name = "feed"
+slave = 15
+sees = "tds_in"
 [machine.water]
-tank_opening_ml = 20000
+tank_ml = 10000
+tank_opening_ml = 10000
+tank_refill_ml = 9000
 [[machine.water.outlets]]
 relay = 1
 flow_ml_per_s = 60
@@ -65,8 +82,11 @@ relay = 2
 flow_ml_per_s = 60
 """
 
-# What `aislectl simulate` can change; `faults` lets every kind strike by chance.
-PARTS: Final = ("fault", "faults", "mend", "door", "cable", "power", "temperature")
+# The name of the simulated machine.
+MACHINE: Final = "playground"
+# How far a membrane may be worn, and a counter may stand; the simulator refuses more.
+WORN_MAX: Final = 150
+COUNT_MAX: Final = 2**32 - 1
 # Two Python processes on a slow board.
 START_WAIT_MS: Final = 60_000
 LOOK_EVERY_MS: Final = 100
@@ -174,37 +194,85 @@ async def _until_selling(desk: Desk) -> None:
 # --- what goes wrong with it ---
 
 
-async def _simulate(desk: Desk, asked: Namespace) -> int:
-    """One question to the simulator of the demo."""
+async def _tell(desk: Desk, do: str, **what: Any) -> dict[str, Any]:
+    """One question to the simulator of the demo; its answer."""
     control = os.environ.get(SIMULATOR_VARIABLE)
     if control is None:
         raise Refused("no_demo", desk.say("there is no simulated machine here: aislectl demo starts one"))
-    machine = {"machine": "playground"}
-    requests: dict[str, dict[str, Any]] = {
-        "fault": {"do": "fault", **machine, "kind": asked.what, "on": True},
-        "faults": {"do": "faults", "preset": asked.what or "all"},
-        "mend": {"do": "faults", "preset": "none"},
-        "door": {"do": "door", **machine, "open": asked.what == "open"},
-        "cable": {"do": "plug" if asked.what == "in" else "unplug", **machine},
-        "power": {"do": "power_cycle", **machine},
-        "temperature": {"do": "temperature", **machine, "celsius": _degrees(asked.what)},
-    }
     try:
-        answer = await _tell_simulator(control, requests[asked.part])
+        answer = await _tell_simulator(control, {"do": do, **what})
     except OSError as error:
         raise Refused("no_demo", f"{control}: {error.strerror}") from error
     if not answer["ok"]:
         raise Refused("simulator", str(answer["error"]))
+    return answer
+
+
+async def _done(desk: Desk, do: str, **what: Any) -> int:
+    answer = await _tell(desk, do, **what)
     desk.tell(answer, lambda: desk.say("done"))
     return desks.OK
 
 
-def _degrees(what: str) -> float | str:
-    """A number; anything else goes as it is to the simulator, which names it and what it expects."""
-    try:
-        return float(what)
-    except ValueError:
-        return what
+async def _fault(desk: Desk, asked: Namespace) -> int:
+    return await _done(desk, "fault", machine=MACHINE, kind=asked.kind, on=True, **_place(desk, asked.where))
+
+
+async def _mend(desk: Desk, asked: Namespace) -> int:
+    if asked.kind is None:
+        return await _done(desk, "faults", preset="none")
+    return await _done(desk, "fault", machine=MACHINE, kind=asked.kind, on=False, **_place(desk, asked.where))
+
+
+def _place(desk: Desk, where: str | None) -> dict[str, Any]:
+    """Where a fault strikes: "board", "board/3" (a motor), a device's name, "valves/2" (a relay); None: everywhere."""
+    if where is None:
+        return {}
+    name, _, number = where.partition("/")
+    if number and not (number.isascii() and number.isdecimal()):
+        raise Refused("malformed", desk.say("{where}: expected a device, or board/MOTOR or valves/RELAY", where=where))
+    inner = int(number) if number else None
+    if name == "board":
+        return {"board": 1, "motor": inner}
+    return {"device": name, "motor": inner}
+
+
+async def _by_chance(desk: Desk, asked: Namespace) -> int:
+    return await _done(desk, "faults", preset=asked.preset)
+
+
+async def _door(desk: Desk, asked: Namespace) -> int:
+    return await _done(desk, "door", machine=MACHINE, open=asked.door == "open")
+
+
+async def _cable(desk: Desk, asked: Namespace) -> int:
+    return await _done(desk, "plug" if asked.cable == "in" else "unplug", machine=MACHINE)
+
+
+async def _power(desk: Desk, _: Namespace) -> int:
+    return await _done(desk, "power_cycle", machine=MACHINE)
+
+
+async def _temperature(desk: Desk, asked: Namespace) -> int:
+    return await _done(desk, "temperature", machine=MACHINE, celsius=asked.celsius)
+
+
+async def _counter(desk: Desk, asked: Namespace) -> int:
+    return await _done(desk, "counter", machine=MACHINE, device="meter", count=asked.number)
+
+
+async def _membrane(desk: Desk, asked: Namespace) -> int:
+    return await _done(desk, "membrane", machine=MACHINE, percent=asked.percent)
+
+
+async def _readdress(desk: Desk, asked: Namespace) -> int:
+    return await _done(desk, "readdress", machine=MACHINE, device=asked.device, slave=asked.slave, baud=asked.baud)
+
+
+async def _truth(desk: Desk, _: Namespace) -> int:
+    answer = (await _tell(desk, "truth"))["machines"][MACHINE]
+    desk.tell(answer, lambda: screens.truth(answer, desk.say))
+    return desks.OK
 
 
 async def _tell_simulator(control: str, request: dict[str, Any]) -> dict[str, Any]:
@@ -218,6 +286,11 @@ async def _tell_simulator(control: str, request: dict[str, Any]) -> dict[str, An
         writer.close()
 
 
+KIND: Final = argument("kind", about="which: docs/simulator.md has them all, and a wrong one is answered with the list")
+WHERE: Final = argument(
+    "where", about="board, board/MOTOR, a device (valves, meter ...), valves/RELAY; without it everywhere", nargs="?"
+)
+
 WORDS: Final = (
     Word(
         "demo",
@@ -228,10 +301,57 @@ WORDS: Final = (
     Word(
         "simulate",
         "break and mend the simulated machine of the demo",
-        _simulate,
-        (
-            argument("part", about="what to change", choices=PARTS),
-            argument("what", about="jam and other faults; open or shut; in or out; degrees", nargs="?", default=""),
+        words=(
+            Word("fault", "let something go wrong until it is mended", _fault, (KIND, WHERE)),
+            Word(
+                "mend",
+                "end one fault, or everything that goes wrong",
+                _mend,
+                (argument("kind", about="which fault; without it all of them", nargs="?"), WHERE),
+            ),
+            Word(
+                "faults",
+                "let every kind of fault strike by chance, or none",
+                _by_chance,
+                (argument("preset", about="all or none", choices=("all", "none"), nargs="?", default="all"),),
+            ),
+            Word("door", "open or shut the door", _door, (argument("door", about="how", choices=("open", "shut")),)),
+            Word(
+                "cable",
+                "pull the port's cable, or put it in",
+                _cable,
+                (argument("cable", about="how", choices=("out", "in")),),
+            ),
+            Word("power", "let the supply dip: every board and device restarts", _power),
+            Word(
+                "temperature",
+                "set the cabinet's temperature; -40 and 120 break the probe",
+                _temperature,
+                (argument("celsius", about="degrees", type=Number(-40, 120, float)),),
+            ),
+            Word(
+                "counter",
+                "let the meter's counter stand somewhere else; it begins again after 4294967295",
+                _counter,
+                (argument("number", about="at how many pulses", type=Number(0, COUNT_MAX)),),
+            ),
+            Word(
+                "membrane",
+                "put in a membrane that is worn so far; 0 is a new one",
+                _membrane,
+                (argument("percent", about="how much of its life is over", type=Number(0, WORN_MAX)),),
+            ),
+            Word(
+                "readdress",
+                "give a device another address or speed, as if a person had set it",
+                _readdress,
+                (
+                    argument("device", about="its name, as in aislectl bus"),
+                    argument("--slave", about="the new address", type=ADDRESS),
+                    argument("--baud", about="the new speed", type=SPEED),
+                ),
+            ),
+            Word("truth", "what the simulator knows: where the water went, and every valve", _truth),
         ),
     ),
 )

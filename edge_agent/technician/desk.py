@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -9,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO, cast
 
 import msgspec
 from rich.console import Console, RenderableType
@@ -19,6 +20,8 @@ from edge_agent.errors import AgentError, SettingsWrong
 from edge_agent.local_socket import LocalClient, connect_local
 from edge_agent.settings import Settings
 from edge_agent.technician.speech import Speech
+
+STANDARD_INPUT, STANDARD_OUTPUT, STANDARD_ERROR = range(3)
 
 # Exit codes; 64 and above as in sysexits.h.
 OK: Final = 0
@@ -94,14 +97,20 @@ class Desk:
 
     def tell(self, answer: Any, picture: Callable[[], RenderableType]) -> None:
         """Print an answer: the answer itself as JSON, or its picture."""
+        if self.as_json:
+            # One answer on one line: programs read lines.
+            return self.write(msgspec.json.encode(answer).decode() + "\n")
         try:
-            if self.as_json:
-                # One answer on one line: programs read lines.
-                sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
-                sys.stdout.flush()
-            else:
-                self.paper.print(picture())
+            self.paper.print(picture())
         except OSError as error:  # not to be taken for one of the agent's socket
+            raise NotWritten from error
+
+    def write(self, text: str) -> None:
+        """Put out what is read by programs."""
+        try:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except OSError as error:
             raise NotWritten from error
 
     def confirm(self, question: str) -> bool:
@@ -129,6 +138,28 @@ class Desk:
 def settings_file() -> Path:
     """The settings file that is meant when none is named."""
     return Path(os.environ.get(SETTINGS_VARIABLE, SETTINGS_FILE))
+
+
+class _Closed(io.TextIOBase):
+    """Standard output that whoever called has closed."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EBADF, "standard output is closed")
+
+
+def stand_in_for_closed_streams() -> None:
+    """A caller may have closed standard streams: no file of ours takes their numbers, and writing to them fails."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= STANDARD_ERROR:
+        pass
+    os.close(number)
+    # Python has None for each that was closed.
+    missing = {name for name in ("stdin", "stdout", "stderr") if getattr(sys, name) is None}
+    if "stdin" in missing:
+        sys.stdin = os.fdopen(STANDARD_INPUT)
+    if "stdout" in missing:
+        sys.stdout = cast(TextIO, _Closed())
+    if "stderr" in missing:
+        sys.stderr = os.fdopen(STANDARD_ERROR, "w")
 
 
 def consoles() -> tuple[Console, Console]:

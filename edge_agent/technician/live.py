@@ -25,8 +25,8 @@ LOW: Final = 3
 FAULTS_VITAL: Final = 3
 
 
-async def watch(desk: Desk, every_ms: int, count: int) -> int:
-    """Show the machine until interrupted, or for `count` pictures when that is not 0."""
+async def watch(desk: Desk, every_ms: int, count: int | None) -> int:
+    """Show the machine until interrupted, or for `count` pictures."""
     async with desk.agent() as agent:
         pictures = agent.watch("watch", every_ms=every_ms)
         if desk.as_json or not desk.paper.is_terminal or desk.paper.is_dumb_terminal:
@@ -36,7 +36,7 @@ async def watch(desk: Desk, every_ms: int, count: int) -> int:
     return desks.OK
 
 
-async def _lines(desk: Desk, pictures: Any, count: int) -> None:
+async def _lines(desk: Desk, pictures: Any, count: int | None) -> None:
     """For a program or a file: one line per picture."""
     shown = 0
     async for picture in pictures:
@@ -46,7 +46,7 @@ async def _lines(desk: Desk, pictures: Any, count: int) -> None:
             return
 
 
-async def _screen(desk: Desk, pictures: Any, count: int, every_ms: int) -> None:
+async def _screen(desk: Desk, pictures: Any, count: int | None, every_ms: int) -> None:
     before: Mapping[str, Any] | None = None
     shown = 0
     clock = SystemClock()

@@ -43,10 +43,11 @@ _TAIL: Final = r""".SH EXIT STATUS
 done
 .TP
 .B 1
-refused, or what was asked did not succeed (a motor that did not deliver, a bad finding of the doctor)
+refused, or what was asked did not succeed (a motor that did not deliver, a bad finding of the doctor, an answer that
+could not be written)
 .TP
 .B 2
-wrong usage
+wrong usage: no such word, or a number outside its range; the agent was not asked
 .TP
 .B 69
 no agent answers at the socket, or this account may not ask

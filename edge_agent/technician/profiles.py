@@ -16,7 +16,7 @@ from edge_agent.technician import desk as desks
 from edge_agent.technician.desk import Desk
 from edge_agent.technician.readdress import follow, line_baud
 from edge_agent.technician.screens import BAD, GOOD, table
-from edge_agent.technician.words import YES, Word, argument
+from edge_agent.technician.words import YES, Number, Word, argument
 
 # Every register of a large profile from a device that is silent: some 40 of them, a second each.
 TRY_TIMEOUT_S: Final = 120.0
@@ -141,10 +141,15 @@ def _registers(desk: Desk, answer: list[dict[str, Any]]) -> RenderableType:
     return made
 
 
+# Of Modbus, and of serial ports; which of these speeds a device knows, its profile says.
+ADDRESS: Final = Number(1, 247)
+SPEED: Final = Number(300, 4_000_000)
 FILE = argument("file", about="a shipped profile's name, or a file")
 PORT = argument("--port", about="the serial port of the device", required=True)
-SLAVE = argument("--slave", about="the device's address, when it is not the profile's", type=int)
-BAUD = argument("--baud", about="its speed, when it is neither the settings' for this port nor the profile's", type=int)
+SLAVE = argument("--slave", about="the device's address, when it is not the profile's", type=ADDRESS)
+BAUD = argument(
+    "--baud", about="its speed, when it is neither the settings' for this port nor the profile's", type=SPEED
+)
 
 WORD: Final = Word(
     "profile",
@@ -167,8 +172,8 @@ WORD: Final = Word(
                 PORT,
                 SLAVE,
                 BAUD,
-                argument("--to", about="the new address", type=int, metavar="SLAVE"),
-                argument("--to-baud", about="the new speed", type=int, metavar="BAUD"),
+                argument("--to", about="the new address", type=ADDRESS, metavar="SLAVE"),
+                argument("--to-baud", about="the new speed", type=SPEED, metavar="BAUD"),
                 YES,
             ),
         ),

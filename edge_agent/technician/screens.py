@@ -236,6 +236,24 @@ def sensors(answer: Answer, say: Speech) -> RenderableType:
     return made
 
 
+def truth(answer: Answer, say: Speech) -> RenderableType:
+    """What the simulator of the demo knows of its water; litres by its own account, not by the meter's."""
+    water = answer["water"]
+    litres = {name: f"{water[name + '_ul'] / 1e6:.3f} L" for name in ("poured", "leaked", "metered", "tank")}
+    rows = [
+        (say("came out"), litres["poured"]),
+        (say("was lost"), litres["leaked"]),
+        (say("the meter counted"), f"{litres['metered']}, {water['pulses']}"),
+        (say("is in the tank"), f"{litres['tank']}, {water['pressure_kpa']} kPa"),
+        (say("TDS before and behind the membrane"), f"{water['tds_in_ppm']} / {water['tds_out_ppm']} ppm"),
+        (say("of the membrane's life is over"), f"{water['membrane_worn_percent']} %"),
+    ]
+    for relay, outlet in water["outlets"].items():
+        rows.append((f"{say('valve')} {relay}", say("shut") if outlet["motion"] == "shut" else say("open")))
+    rows.append((say("products fell"), str(answer["totals"]["fell"])))
+    return _grid([(label, Text(value)) for label, value in rows])
+
+
 def giving(answer: Answer, say: Speech) -> Text:
     """Whether water is given, and if not, why."""
     if answer["giving"]:

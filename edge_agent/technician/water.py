@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from typing import Any, Final
 from uuid import uuid4
 
@@ -13,7 +14,9 @@ from edge_agent.errors import Refused
 from edge_agent.technician import desk as desks
 from edge_agent.technician import screens
 from edge_agent.technician.desk import Desk
-from edge_agent.technician.words import YES, Word, argument
+from edge_agent.technician.speech import Speech
+from edge_agent.technician.words import YES, Number, Word, argument
+from edge_agent.vocabulary.asks import ML_MAX, POSITION_MAX, RUNS_MAX
 
 WARMTHS: Final = ("normal", "cold", "warm", "hot")
 
@@ -77,7 +80,7 @@ async def _new_filter(desk: Desk, asked: Namespace) -> int:
 
 async def _calibrate(desk: Desk, asked: Namespace) -> int:
     """Pour, let the person measure, and set the factor; `--measured` takes runs that were poured before."""
-    measured = [_run(desk, text) for text in asked.measured or ()]
+    measured = asked.measured
     if not measured:
         measured = [await _measured_pour(desk, asked, number) for number in range(1, asked.runs + 1)]
     answer = await desk.ask("calibrate", runs=measured)
@@ -86,7 +89,7 @@ async def _calibrate(desk: Desk, asked: Namespace) -> int:
 
 
 async def _check_meter(desk: Desk, asked: Namespace) -> int:
-    run = await _measured_pour(desk, asked, 1) if asked.measured is None else _run(desk, asked.measured)
+    run = asked.measured or await _measured_pour(desk, asked, 1)
     answer = await desk.ask("calibrate", runs=[run], check=True)
     percent = f"{answer['off_ppm'] / 10_000:+.2f}"
     desk.tell(answer, lambda: desk.say("the meter is off by {percent} %", percent=percent))
@@ -104,13 +107,22 @@ def _calibrated(desk: Desk, answer: dict[str, Any]) -> RenderableType:
     )
 
 
-def _run(desk: Desk, text: str) -> dict[str, Any]:
-    order, _, ml = text.partition("=")
-    if not ml.isdecimal():
-        raise Refused(
-            "malformed", desk.say("{text}: expected POUR=MILLILITRES, as aislectl pour prints them", text=text)
-        )
-    return {"order": order, "ml": int(ml)}
+class MeasuredPour:
+    """What an argument takes that names a pour and what a person measured of it: `POUR=ML`."""
+
+    @staticmethod
+    def read(say: Speech, text: str) -> dict[str, Any]:
+        """The pour as the agent is asked, or argparse's error."""
+        found = re.fullmatch(r"(?a:(\w[\w-]*)=(\d{1,9}))", text)
+        if found is None or not 1 <= int(found[2]) <= ML_MAX:
+            raise ArgumentTypeError(
+                say(
+                    "{text}: expected POUR=MILLILITRES, 1 to {most}, as aislectl pour prints them",
+                    text=text,
+                    most=ML_MAX,
+                )
+            )
+        return {"order": found[1], "ml": int(found[2])}
 
 
 async def _measured_pour(desk: Desk, asked: Namespace, number: int) -> dict[str, Any]:
@@ -133,6 +145,7 @@ async def _measured_pour(desk: Desk, asked: Namespace, number: int) -> dict[str,
             return {"order": answer["order"], "ml": int(text)}
 
 
+VOLUME: Final = Number(1, ML_MAX)
 OUTLET = argument("--outlet", about="which temperature", choices=WARMTHS, default="normal")
 
 WORDS: Final = (
@@ -140,7 +153,7 @@ WORDS: Final = (
         "pour",
         "pour water for a test; it counts in no plan",
         _pour,
-        (argument("ml", about="how many millilitres", type=int), OUTLET),
+        (argument("ml", about="how many millilitres", type=VOLUME), OUTLET),
     ),
     Word("stop", "end the pour that runs", _stop),
     Word("sensors", "what the probes of the purifier say", _sensors),
@@ -150,7 +163,7 @@ WORDS: Final = (
         "new-filter",
         "a new cartridge was put in",
         _new_filter,
-        (argument("position", about="which place", type=int), YES),
+        (argument("position", about="which place", type=Number(1, POSITION_MAX)), YES),
     ),
     Word(
         "calibrate",
@@ -158,11 +171,12 @@ WORDS: Final = (
         _calibrate,
         (
             OUTLET,
-            argument("--ml", about="how much to pour each time", type=int, default=MEASURED_ML_DEFAULT),
-            argument("--runs", about="how many pours", type=int, default=RUNS_DEFAULT),
+            argument("--ml", about="how much to pour each time", type=VOLUME, default=MEASURED_ML_DEFAULT),
+            argument("--runs", about="how many pours", type=Number(1, RUNS_MAX), default=RUNS_DEFAULT),
             argument(
                 "--measured",
                 about="a pour that was measured already; may be repeated",
+                type=MeasuredPour,
                 action="append",
                 metavar="POUR=ML",
             ),
@@ -174,8 +188,8 @@ WORDS: Final = (
         _check_meter,
         (
             OUTLET,
-            argument("--ml", about="how much to pour", type=int, default=MEASURED_ML_DEFAULT),
-            argument("--measured", about="a pour that was measured already", metavar="POUR=ML"),
+            argument("--ml", about="how much to pour", type=VOLUME, default=MEASURED_ML_DEFAULT),
+            argument("--measured", about="a pour that was measured already", type=MeasuredPour, metavar="POUR=ML"),
         ),
     ),
 )

@@ -16,6 +16,12 @@ Press = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,46}$")
 # A person reads no faster, a slower picture shows no movement.
 EVERY_MS_MIN: Final = 200
 EVERY_MS_MAX: Final = 60_000
+# More than any aisle, cistern or cartridge holder has.
+QUANTITY_MAX: Final = 10_000
+ML_MAX: Final = 1_000_000
+POSITION_MAX: Final = 20
+# More measured pours cost water and tell no more.
+RUNS_MAX: Final = 20
 
 
 class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,14 +51,14 @@ class Load(Params, frozen=True, kw_only=True):
     """Items put in, or (negative) taken out."""
 
     aisle: Id
-    quantity: Annotated[int, msgspec.Meta(ge=-10_000, le=10_000)]
+    quantity: Annotated[int, msgspec.Meta(ge=-QUANTITY_MAX, le=QUANTITY_MAX)]
 
 
 class Count(Params, frozen=True, kw_only=True):
     """Items that a person counted."""
 
     aisle: Id
-    counted: Annotated[int, msgspec.Meta(ge=0, le=10_000)]
+    counted: Annotated[int, msgspec.Meta(ge=0, le=QUANTITY_MAX)]
 
 
 class Lock(Params, frozen=True, kw_only=True):
@@ -99,7 +105,7 @@ class Pour(Params, frozen=True, kw_only=True):
 
     press: Press
     outlet: Warmth = "normal"
-    ml: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+    ml: Annotated[int, msgspec.Meta(ge=1, le=ML_MAX)]
     means: Means = "free"
     paid_fen: Annotated[int, msgspec.Meta(ge=0, le=10**8)] = 0
     service: bool = False
@@ -109,17 +115,17 @@ class Measured(Params, frozen=True, kw_only=True):
     """What a person measured of one pour: weigh it, a gram is a millilitre."""
 
     order: Id
-    ml: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+    ml: Annotated[int, msgspec.Meta(ge=1, le=ML_MAX)]
 
 
 class Calibrate(Params, frozen=True, kw_only=True):
     """Set the meter's factor by measured pours; `check` only says how far the meter is off."""
 
-    runs: Annotated[tuple[Measured, ...], msgspec.Meta(min_length=1, max_length=20)]
+    runs: Annotated[tuple[Measured, ...], msgspec.Meta(min_length=1, max_length=RUNS_MAX)]
     check: bool = False
 
 
 class FilterChange(Params, frozen=True, kw_only=True):
     """A new cartridge was put into a position."""
 
-    position: Annotated[int, msgspec.Meta(ge=1, le=20)]
+    position: Annotated[int, msgspec.Meta(ge=1, le=POSITION_MAX)]

@@ -75,10 +75,10 @@ class Instrument:
         """Before the points are read: bring the water to this moment."""
         self._water.settle()
 
-    def clear(self) -> None:
-        """The counter starts again from nothing."""
+    def go_on_from(self, count: int) -> None:
+        """The counter stands at `count` now: pulses, or whole units of a totaliser."""
         self.look()
-        self._opening_pulses = 0
+        self._opening_pulses = count
         self._cleared_at_ul = self._water.indicated_ul()
         self._cleared_at_pulses = self._water.pulses
 

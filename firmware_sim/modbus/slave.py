@@ -139,10 +139,10 @@ class Slave:
         self.boots += 1
         self._deaf_until_ms = self._timeline.now_ms + BOOT_MS
 
-    def clear_counter(self) -> None:
-        """Its counter starts again from nothing; a device without one has nothing to clear."""
+    def set_counter(self, count: int = 0) -> None:
+        """Its counter goes on from `count`; a device without one has nothing to set."""
         if self.instrument is not None:
-            self.instrument.clear()
+            self.instrument.go_on_from(count)
 
     # --- registers ---------------------------------------------------------------------------------------------------
 
@@ -197,7 +197,7 @@ class Slave:
         if value is None:
             raise Refusal(ILLEGAL_VALUE)
         if row.setting == "clear":
-            self.clear_counter()
+            self.set_counter()
         elif row.setting == "factory":
             self.settings |= {"slave": self.spec.slave, "baud": self.spec.baud}
         else:

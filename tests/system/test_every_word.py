@@ -81,7 +81,17 @@ CASES: Final[dict[str, Case]] = {
     "doctor": Case(code=desk.FAILED),  # no broker is there in the demo
     "bundle": Case("help.tar.gz", before=("!rm -f help.tar.gz",)),
     "demo": Case("nosuch", desk.FAILED),
-    "simulate": Case("temperature 6"),
+    "simulate fault": Case("jam board/3"),
+    "simulate mend": Case(),
+    "simulate faults": Case("none"),
+    "simulate door": Case("shut"),
+    "simulate cable": Case("in"),
+    "simulate power": Case(),
+    "simulate temperature": Case("6"),
+    "simulate counter": Case("4294967000"),
+    "simulate membrane": Case("10"),
+    "simulate readdress": Case("salt --slave 12"),
+    "simulate truth": Case(),
     # A script for a shell: neither a sentence nor an answer.
     "completion": Case("bash", plain=True, json=False),
 }
@@ -202,7 +212,9 @@ def test_a_word_has_help_a_manual_and_completion(word: str) -> None:
 WATCHING: Final = "watch --every 0.2"
 
 
-@pytest.mark.parametrize("asked", ["status", "--json status", "--json clear nothing", WATCHING, f"--json {WATCHING}"])
+@pytest.mark.parametrize(
+    "asked", ["status", "--json status", "--json clear nothing", WATCHING, f"--json {WATCHING}", "completion bash"]
+)
 def test_an_answer_that_a_full_disk_does_not_take_is_told_as_such(stage: Stage, asked: str) -> None:
     ended = stage.ask(f"{asked} > /dev/full", "zh_CN.UTF-8")
     assert (ended.returncode, ended.stderr) == (desk.FAILED, "aislectl: 输出无法写入: 磁盘已满\n")
@@ -214,11 +226,15 @@ def test_whoever_reads_no_further_ends_it_in_silence(stage: Stage, asked: str) -
     assert (len(ended.stdout), ended.stderr) == (20, "")
 
 
-@pytest.mark.parametrize("every", ["nan", "inf", "-1", "0", "1e9"])
-def test_a_pace_that_cannot_be_is_refused(stage: Stage, every: str) -> None:
-    ended = stage.ask(f"watch --every {every}")
-    assert ended.returncode == desk.FAILED
-    assert "expected 0.2 to 60 seconds" in ended.stderr
+@pytest.mark.parametrize("asked", ["status", "--json status", "completion bash", "watch --count 1", "bundle help2.tgz"])
+def test_a_closed_output_is_told_as_such(stage: Stage, asked: str) -> None:
+    ended = stage.ask(f"{asked} >&-", "zh_CN.UTF-8")
+    assert (ended.returncode, ended.stderr) == (desk.FAILED, "aislectl: 输出无法写入: 标准输出已关闭\n")
+
+
+def test_without_any_stream_it_still_ends_as_it_should(stage: Stage) -> None:
+    assert stage.ask("load A2 1 <&- 2>&-").returncode == desk.OK
+    assert stage.ask("status <&- >&- 2>&-").returncode == desk.FAILED
 
 
 def test_a_width_that_is_no_number_is_not_believed(stage: Stage) -> None:

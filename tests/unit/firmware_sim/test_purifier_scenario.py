@@ -99,6 +99,20 @@ def test_a_fault_s_place_is_a_device_and_a_relay() -> None:
     assert one.poured_ul() == 0
 
 
+async def test_hands_on_a_purifier(tmp_path: Path) -> None:
+    async with bench(scenario(tmp_path)) as sim:
+        await sim.control.counter("wp-1", "pulse4", 7)
+        await sim.control.membrane("wp-1", 90)
+        assert (await sim.control.truth())["machines"]["wp-1"]["water"]["membrane_worn_percent"] == 90
+        for do, wrong, message in (
+            ("counter", {"device": "pulse4", "count": 2**32}, "count = 4294967296, expected 0 to 4294967295"),
+            ("counter", {"device": "pump", "count": 1}, "device = 'pump', expected one of"),
+            ("membrane", {"percent": 151}, "percent = 151, expected 0 to 150"),
+        ):
+            with pytest.raises(ControlRefused, match=message):
+                await sim.control.ask(do, machine="wp-1", **wrong)
+
+
 async def test_a_machine_without_devices_says_so(tmp_path: Path) -> None:
     async with bench(vending_machine(tmp_path)) as sim:
         with pytest.raises(ControlRefused, match="machine = 'vm-1', expected one with Modbus devices"):

@@ -246,6 +246,24 @@ def test_a_counter_wraps_and_is_cleared() -> None:
     assert 60 < one.pulses() < 80
 
 
+def test_a_counter_may_be_set_to_stand_before_its_end() -> None:
+    one = master()
+    one.purifier.device("pulse4").set_counter(2**32 - 20)
+    assert one.pulses() == 2**32 - 20
+    poured = pour(one, 50)
+    assert one.pulses() == pytest.approx(poured * 450 / 1e6 - 20, abs=2), "it has begun again at nothing"
+
+
+def test_another_membrane_holds_back_what_its_age_allows() -> None:
+    one = master()
+    one.purifier.water.change_membrane(1.0)
+    assert one.purifier.truth()["membrane_worn_percent"] == 100
+    old = real(one.read(TDS, 6, 2))
+    one.purifier.water.change_membrane(0.0)
+    new = real(one.read(TDS, 6, 2))
+    assert (old, new) == (pytest.approx(250 * 0.29, rel=0.02), pytest.approx(250 * 0.04, rel=0.02))
+
+
 def test_a_trickle_below_the_meter_s_range_reads_low() -> None:
     one = master(water={"outlets": [{**STEADY, "flow_ml_per_s": 2}]})
     poured = pour(one, 600)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from edge_agent.technician import completion, desk, manual
 from edge_agent.technician.cli import WORDS, main, parser
 from edge_agent.technician.speech import Speech
+from edge_agent.technician.words import Number, Word
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -53,6 +55,66 @@ def test_wrong_usage_ends_with_2(arguments: list[str], capsys: pytest.CaptureFix
         main(arguments)
     assert ended.value.code == desk.USAGE
     assert "usage" in capsys.readouterr().err
+
+
+# Every argument that takes a number, and numbers that it does not take.
+ODD = {
+    "watch --every": ("nan", "inf", "-1", "0", "0.1", "61", "1e9"),
+    "watch --count": ("-1", "0", "1.5", "99999999999999999999"),
+    "sweep --board": ("0", "-1", "5"),
+    "load A1": ("10001", "-10001", "1.5"),
+    "count A1": ("-1", "10001"),
+    "pour": ("0", "-1", "1000001"),
+    "new-filter": ("0", "-1", "21"),
+    "calibrate --ml": ("0", "-1", "1000001"),
+    "calibrate --runs": ("0", "-1", "21"),
+    "check-meter --ml": ("0", "-1", "1000001"),
+    "profile try pulse4 --port p --slave": ("0", "-1", "248"),
+    "profile try pulse4 --port p --baud": ("0", "-1", "4000001"),
+    "profile move pulse4 --port p --slave": ("0", "248"),
+    "profile move pulse4 --port p --baud": ("0",),
+    "profile move pulse4 --port p --to": ("0", "-1", "248"),
+    "profile move pulse4 --port p --to-baud": ("0", "-1"),
+    "simulate temperature": ("-41", "121", "nan"),
+    "simulate counter": ("-1", "4294967296"),
+    "simulate membrane": ("-1", "151"),
+    "simulate readdress salt --slave": ("0", "248"),
+    "simulate readdress salt --baud": ("0",),
+}
+
+
+@pytest.mark.parametrize(("before", "number"), [(one, odd) for one, odds in ODD.items() for odd in (*odds, "many", "")])
+def test_a_number_that_cannot_be_ends_with_2_and_names_the_range(
+    before: str, number: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*before.split(), number])
+    assert ended.value.code == desk.USAGE
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert re.search(rf"{re.escape(number)}: expected a (whole )?number from \S+ to \d+$", said), said
+
+
+def test_every_argument_that_takes_a_number_is_tried() -> None:
+    def numbers(words: Sequence[Word], before: str = "") -> Iterator[tuple[str, str]]:
+        for word in words:
+            yield from numbers(word.words, f"{before}{word.name} ")
+            for one in word.arguments:
+                if isinstance(dict(one.options).get("type"), Number):
+                    yield before + word.name, one.names[0] if one.names[0].startswith("--") else ""
+
+    for path, option in numbers(WORDS):
+        assert any(tried.startswith(path) and tried.endswith(option) for tried in ODD), (path, option)
+
+
+@pytest.mark.parametrize("measured", ["s1", "=1", "s1=", "s1=0", "s1=x", "s1=-1", "s1=²", "s1=1000001", "s 1=5"])
+@pytest.mark.parametrize("word", ["calibrate", "check-meter"])
+def test_a_measured_pour_is_its_name_and_millilitres(
+    word: str, measured: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([word, "--measured", measured])
+    assert ended.value.code == desk.USAGE
+    assert f"{measured}: expected POUR=MILLILITRES, 1 to 1000000" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [["--json", "status"], ["status", "--json"]])
