@@ -122,7 +122,8 @@ class PourEnded(_Fact, frozen=True, kw_only=True, tag="pour_ended"):
     """A pour is over: `poured_ml` flowed, and that is what is charged. `poured_ml` 0: nothing flowed, nothing is owed.
 
     `totaliser_before` and `totaliser_after` are the meter's own count in its own unit (pulses or millilitres as the
-    device profile says); `certain` is false when the count between them cannot be trusted: then a person decides.
+    device profile says); `certain` is false when the count between them cannot be trusted: then a person decides, and
+    `doubt` tells him why, in a sentence of the machine (None of older software).
     """
 
     order: Id
@@ -136,6 +137,7 @@ class PourEnded(_Fact, frozen=True, kw_only=True, tag="pour_ended"):
     paid_fen: Amount = 0
     reason: PourReason
     certain: bool = True
+    doubt: Text | None = None
     txn: Number
     plan: Id | None = None
     totaliser_before: Number = 0

@@ -146,6 +146,7 @@ def _open_tickets(pours: Pours, origin: Origin, pour: Pour, fact: PourEnded, eff
 
 def _why_doubtful(pour: Pour, fact: PourEnded) -> str:
     if not fact.certain:
-        return f"outlet {fact.outlet}: {fact.reason}; the meter says {fact.poured_ml} ml, and nobody can prove it"
+        why = fact.doubt or "nobody can prove it"
+        return f"outlet {fact.outlet}: {fact.reason}; the meter says {fact.poured_ml} ml: {why}"
     owed = pour.owed_fen(fact.poured_ml)
     return f"outlet {fact.outlet}: the machine charged {fact.charged_fen} fen for {fact.poured_ml} ml, {owed} are owed"

@@ -117,14 +117,27 @@ class Door(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Totaliser:
-    """What a flow meter has counted since it was made or cleared, in its own unit, at `mono_ms`.
+    """What a flow meter has counted since it was made or cleared, in its own unit.
 
+    It stood so at some moment of the `took_ms` before `mono_ms`, when the answer was here.
     `modulus`: the count that follows the highest one is 0 again after so many; None when it never wraps.
     """
 
     count: int
     modulus: int | None
     mono_ms: int
+    took_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """An order that a device has answered: it was heard after it had left, and before the answer was here.
+
+    In ms of this boot. Of one that was sent several times `asked_ms` is when it left first.
+    """
+
+    asked_ms: int
+    answered_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,14 +157,14 @@ class WaterValve(Protocol):
     Every call may raise LinkDown, BoardSilent, BoardMisbehaved or a NeverSent, as `AisleMotors` explains.
     """
 
-    async def open_for(self, relay: int, limit_ms: int) -> None:
+    async def open_for(self, relay: int, limit_ms: int) -> Heard:
         """Open at once; the relay's own timer shuts the valve `limit_ms` later, whatever becomes of this computer.
 
         Asked again while open, the timer starts anew. The limit is rounded down to the relay's step of 100 ms.
         Sent at most once per call: no retry below this line. `ValueError` for a limit that the timer cannot hold.
         """
 
-    async def shut(self, relay: int) -> None:
+    async def shut(self, relay: int) -> Heard:
         """Shut one valve. Asked again on a bad line, shutting twice is harmless."""
 
     async def shut_all(self) -> None:

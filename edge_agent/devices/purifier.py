@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
@@ -15,7 +16,7 @@ from typing import Literal, TypeVar
 
 from edge_agent.devices.modbus_device import ModbusDevice
 from edge_agent.devices.modbus_profile import Measured, Meter, Relays
-from edge_agent.devices.ports import Purifier, Totaliser, WaterReading
+from edge_agent.devices.ports import Heard, Purifier, Totaliser, WaterReading
 from edge_agent.devices.profile_file import load_profile
 from edge_agent.errors import BoardMisbehaved, BoardSilent, LinkDown, NeverSent, SettingsWrong, Withheld
 from edge_agent.links.backlog import Priority
@@ -105,7 +106,7 @@ def open_purifier(parts: Sequence[Part], clock: Clock) -> Purifier:
     probes = {role: device for role, device in devices.items() if role in ANSWERS}
     return Purifier(
         valve=RelayValve(devices["valve"]),
-        meter=RegisterMeter(devices["meter"], clock),
+        meter=RegisterMeter(devices["meter"]),
         sensors=RegisterProbes(probes),
     )
 
@@ -118,7 +119,7 @@ class RelayValve:
         self._relays = _relays(device)
         self._shuts = 0  # an order to open that waits behind a shut must not open afterwards
 
-    async def open_for(self, relay: int, limit_ms: int) -> None:
+    async def open_for(self, relay: int, limit_ms: int) -> Heard:
         at = self._relays.flash_on + self._offset(relay)
         steps = limit_ms // self._relays.step_ms
         if not 1 <= steps <= self._relays.steps_max:
@@ -126,15 +127,17 @@ class RelayValve:
             raise ValueError(f"limit_ms: {limit_ms}: expected {self._relays.step_ms} to {most} for {self._device.name}")
         shuts = self._shuts
 
-        def open_it(line: Line, not_after: int) -> None:
+        def open_it(line: Line, not_after: int) -> Heard:
             if self._shuts != shuts:
                 raise Withheld(self._device.name, f"open relay {relay}", "an order to shut came after it")
+            span = line.timed()
             self._device.slave.write_coil(line, at, steps, not_after)
+            return Heard(span.asked_ms, span.answered_ms)
 
-        await self._device.run(f"open relay {relay}", Priority.ACTUATION, open_it, OPEN_WAIT_MS_MAX)
+        return await self._device.run(f"open relay {relay}", Priority.ACTUATION, open_it, OPEN_WAIT_MS_MAX)
 
-    async def shut(self, relay: int) -> None:
-        await self._shut(self._relays.coils + self._offset(relay), f"shut relay {relay}")
+    async def shut(self, relay: int) -> Heard:
+        return await self._shut(self._relays.coils + self._offset(relay), f"shut relay {relay}")
 
     async def shut_all(self) -> None:
         await self._shut(self._relays.all, "shut all relays")
@@ -149,18 +152,28 @@ class RelayValve:
 
         return await self._device.run(f"look at relay {relay}", Priority.SAFETY, look)
 
-    async def _shut(self, address: int, name: str) -> None:
+    async def _shut(self, address: int, name: str) -> Heard:
         self._shuts += 1
 
-        def shut_it(line: Line, not_after: int) -> None:
-            for _ in range(SHUT_ASKED_MAX - 1):
-                try:
-                    return self._device.slave.write_coil(line, address, _OFF, not_after)
-                except BoardSilent:
-                    continue
-            return self._device.slave.write_coil(line, address, _OFF, not_after)
+        first_ms = 0  # it may be asked again in another run of the job, and was perhaps heard in this one
 
-        await self._device.run(name, Priority.ACTUATION, shut_it, SHUT_WAIT_MS_MAX)
+        def shut_it(line: Line, not_after: int) -> Heard:
+            nonlocal first_ms
+            span = line.timed()
+            try:
+                self._write_off(line, address, not_after)
+            finally:
+                first_ms = first_ms or span.asked_ms
+            return Heard(first_ms, span.answered_ms)
+
+        return await self._device.run(name, Priority.ACTUATION, shut_it, SHUT_WAIT_MS_MAX)
+
+    def _write_off(self, line: Line, address: int, not_after: int) -> None:
+        for _ in range(SHUT_ASKED_MAX - 1):
+            with suppress(BoardSilent):
+                self._device.slave.write_coil(line, address, _OFF, not_after)
+                return
+        self._device.slave.write_coil(line, address, _OFF, not_after)
 
     def _offset(self, relay: int) -> int:
         if not 1 <= relay <= self._relays.count:
@@ -171,9 +184,8 @@ class RelayValve:
 class RegisterMeter:
     """A counter behind registers as `FlowMeter`."""
 
-    def __init__(self, device: ModbusDevice, clock: Clock) -> None:
+    def __init__(self, device: ModbusDevice) -> None:
         self._device = device
-        self._clock = clock
         self._meter = _meter(device)
         names = [self._meter.whole] + ([self._meter.fraction] if self._meter.fraction else [])
         self._registers = [device.profile.named(name) for name in names]
@@ -214,9 +226,11 @@ class RegisterMeter:
         return count
 
     def _count(self, line: Line, not_after: int) -> Totaliser:
+        span = line.timed()
         measured = self._device.read_on(line, self._registers, not_after)
+        took_ms = span.answered_ms - span.asked_ms
         total = sum((self._number(measured[register.name]) for register in self._registers), Fraction(0))
-        return Totaliser(floor(total * self._meter.counts_per_unit), self._meter.modulus, self._clock.mono_ms())
+        return Totaliser(floor(total * self._meter.counts_per_unit), self._meter.modulus, span.answered_ms, took_ms)
 
     def _number(self, measured: Measured) -> Fraction:
         if not isinstance(measured.value, Fraction):

@@ -61,7 +61,10 @@ class PourIntent:
 
 @dataclass(frozen=True, slots=True)
 class PourRow:
-    """One pour. `intent` is None until it was begun; volumes and charges are None until it ended."""
+    """One pour. `intent` is None until it was begun; volumes and charges are None until it ended.
+
+    `doubt`: why nobody can say how much has flowed, in a sentence.
+    """
 
     txn: int
     terms: PourTerms
@@ -74,6 +77,7 @@ class PourRow:
     charged_fen: int | None
     totaliser_after: int | None
     open_ms: int | None
+    doubt: str | None
 
     @property
     def counts(self) -> int | None:
@@ -146,7 +150,7 @@ def end(conn: sqlite3.Connection, fact: PourEnded, clock: Clock, learned: Learne
     seq = outbox.append(conn, fact, clock)
     conn.execute(
         "UPDATE pours SET state = ?, reason = ?, poured_ml = ?, charged_fen = ?, totaliser_after = ?, open_ms = ?,"
-        " overrun_ml = ?, overrun_ms = ?, pace = ?, end_seq = ? WHERE order_id = ?",
+        " overrun_ml = ?, overrun_ms = ?, pace = ?, doubt = ?, end_seq = ? WHERE order_id = ?",
         (
             "ended" if fact.certain else "doubtful",
             fact.reason,
@@ -157,6 +161,7 @@ def end(conn: sqlite3.Connection, fact: PourEnded, clock: Clock, learned: Learne
             fact.overrun_ml,
             learned.overrun_ms,
             learned.pace,
+            fact.doubt,
             seq,
             fact.order,
         ),
@@ -187,7 +192,7 @@ def refuse(conn: sqlite3.Connection, terms: PourTerms, fact: PourRefused, clock:
 _POUR = (
     "SELECT txn, order_id, outlet, source, means, asked_ml, price_fen_per_litre, hold_fen, paid_fen, config_version,"
     " plan, nonce, state, reason, boot_id, begun_mono_ms, relay, meter, modulus, pulses_per_litre_milli,"
-    " totaliser_before, at_most_ml, poured_ml, charged_fen, totaliser_after, open_ms FROM pours "
+    " totaliser_before, at_most_ml, poured_ml, charged_fen, totaliser_after, open_ms, doubt FROM pours "
 )
 
 

@@ -74,6 +74,14 @@ class Peer(Generic[R_co]):
     reply_wait_ms: int
 
 
+@dataclass(slots=True)
+class Span:
+    """From when the first request of something left to when its last answer was here, in ms of this boot."""
+
+    asked_ms: int = 0
+    answered_ms: int = 0
+
+
 class Later(Exception):
     """Nothing was sent: run the job again, from its beginning, at `at_mono_ms`."""
 
@@ -157,6 +165,7 @@ class Line:
         self._idle_since_ms = 0
         self._slaves: dict[int, _Slave] = {}
         self._peers: dict[int, Peer[Heard]] = {}
+        self._span = Span()
 
     def opened(self, port: LinkPort) -> None:
         """The port was opened. What is owed stays owed: boards do not notice that a cable was pulled."""
@@ -182,6 +191,14 @@ class Line:
             self._make_unambiguous(ask, not_after_mono_ms)
             self._settle_down(peer)
         return self._exchange(peer, ask, not_after_mono_ms)
+
+    def timed(self) -> Span:
+        """What is asked from now on, until the next call: when did it leave the port, and when was its answer here?
+
+        Taken beside the bytes, so that neither a queue nor a busy event loop is in it.
+        """
+        self._span = Span()
+        return self._span
 
     def statistics(self) -> dict[int, SlaveStatistics]:
         """A picture for diagnosis; taken from another thread it may be one exchange old."""
@@ -263,12 +280,14 @@ class Line:
             raise DeadlinePassed(peer.name, ask.name)
         debt = self._owed.sent(peer.slave, ask.kinds, asked_at, ask.refusals)
         slave.asked += 1
+        self._span.asked_ms = self._span.asked_ms or asked_at
         self.port.write(ask.frame)
         try:
             while (left_ms := asked_at + peer.reply_wait_ms - self._clock.mono_ms()) > 0:
                 answer = self._listen(peer, min(left_ms, QUIET_MS), debt)
                 if answer is not None:
-                    slave.note_answer(self._clock.mono_ms() - asked_at)
+                    self._span.answered_ms = self._clock.mono_ms()
+                    slave.note_answer(self._span.answered_ms - asked_at)
                     return answer
                 if gives_way and self._hurried():
                     raise Later(self._clock.mono_ms())

@@ -24,9 +24,9 @@ from edge_agent.devices.ports import Totaliser
 IMPLAUSIBLE_FACTOR: Final = 4
 # One count may fall just before and one just after a reading, and a slow bus delays the answer but not its time stamp.
 SLACK_ML: Final = 20
-# Readings from which the pace is taken: about a second at ten looks a second, so that one count more or less matters
-# little, and a change of pressure is still seen in time.
-PACE_READINGS: Final = 12
+# Readings from which the pace is taken: less than two seconds at ten looks a second, so that one count more or less
+# matters little, and a change of pressure is still seen in time.
+PACE_READINGS: Final = 18
 
 
 @dataclass(frozen=True, slots=True)

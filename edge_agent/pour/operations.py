@@ -52,7 +52,10 @@ class Claiming(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SettledPour:
-    """What became of a pour: ended, doubtful or refused. `change_fen` is what the panel gives back."""
+    """What became of a pour: ended, doubtful or refused. `change_fen` is what the panel gives back.
+
+    `doubt`: why nobody can say how much has flowed.
+    """
 
     order: OrderId
     state: str
@@ -60,6 +63,7 @@ class SettledPour:
     poured_ml: int
     charged_fen: int
     change_fen: int
+    doubt: str | None
 
 
 class PourOperations:
@@ -234,7 +238,7 @@ class PourOperations:
             raise Refused("known_order", f"pour {order} is running")
         charged = row.charged_fen or 0
         change = max(0, row.terms.paid_fen - charged) if row.terms.source == "button" else 0
-        return SettledPour(order, row.state, row.reason, row.poured_ml or 0, charged, change)
+        return SettledPour(order, row.state, row.reason, row.poured_ml or 0, charged, change, row.doubt)
 
     def _service_stop(self) -> str | None:
         """A leak stops everybody; nothing else stops a person at service."""

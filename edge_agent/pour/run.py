@@ -12,7 +12,7 @@ from edge_agent.errors import BoardMisbehaved, BoardSilent, LinkDown, NeverSent
 from edge_agent.ledger.pours import Learned, PourIntent
 from edge_agent.pour import evenness
 from edge_agent.pour import flow as flows
-from edge_agent.pour.evenness import Habit, Point, Stay
+from edge_agent.pour.evenness import Habit, Moment, Point, Stay
 from edge_agent.pour.flow import Factor, Flow
 from edge_agent.pour.transitions import (
     ENDS,
@@ -40,8 +40,9 @@ SLICE_MS: Final = 1_500
 REARM_MS: Final = 700
 # A relay's timer counts in steps of 100 ms, and starts when the order arrives.
 TIMER_SLACK_MS: Final = 300
-# Ten looks a second see a glass fill in steps of 3 ml; the last step is measured out by the pace.
-LOOK_MS: Final = 100
+# With what a look takes on the line that makes ten a second: they see a glass fill in steps of some ml, and its line is
+# drawn through them. The last step is measured out by the pace.
+LOOK_MS: Final = 50
 # A meter that is silent for so long while water flows: at 30 ml/s that is a mouthful.
 METER_SILENCE_MS: Final = 1_000
 # Standing still for so long is shut: a pilot valve takes up to 600 ms to close.
@@ -50,8 +51,10 @@ STILL_MS: Final = 1_000
 FLOWS_ON_MS: Final = 4_000
 # How long a meter that fell silent is waited for, because its count settles the pour for certain.
 METER_WAIT_MS: Final = 15_000
-# An order and its answer take so long on a line that does nothing else; what comes later may have been heard earlier.
+# Within so long an order has left, also when it waits its turn on the line, and was heard if it ever will be.
 ORDER_MS: Final = 100
+# A moment that is known less well teaches nothing about a valve, which sways by 30 ms and is to be known by 10.
+TAUGHT_SPREAD_MS: Final = 10
 # No growth for the time of so many counts is a pause, and the probes are asked in it: is there water at all? What may
 # pass a standing rotor until they have answered is a part of the doubt, so it is asked soon.
 PAUSE_COUNTS: Final = 1.5
@@ -74,7 +77,7 @@ class PourLimits:
 
 @dataclass(frozen=True, slots=True)
 class PourResult:
-    """How a pour ended, and what it taught about its outlet."""
+    """How a pour ended, and what it taught about its outlet. `doubt` is None exactly when it is certain."""
 
     state: State
     reason: PourReason
@@ -83,6 +86,7 @@ class PourResult:
     learned: Learned
     overrun_ml: int = 0
     flows_on: bool = False
+    doubt: str | None = None  # why nobody can say how much has flowed
 
     @property
     def certain(self) -> bool:
@@ -114,15 +118,16 @@ class PourRun:
         factor = Factor(intent.pulses_per_litre_milli)
         self._flow = Flow.begin(before, factor, limits.nominal_ml_per_s)
         self._trace: list[Point] = []
+        self._run_on: list[Point] = []  # what was read after the order to shut, while the meter grew
         self._never_asked = False  # of a pour found open: no order to open had left
         self._unseen: str | None = None  # of a pour found open: why nobody can tell how its water came
         self._opened_ms: int | None = None  # when the first order to open left
         self._asked_first_ms: int | None = None  # when the first one left that the relay may have heard
-        self._open_from_ms: int | None = None  # when the relay heard one
-        self._shut_from_ms: int | None = None  # when it heard the order to shut, or its timer shut it
-        self._spread_ms = 0  # by how much these two may be wrong
-        self._order_ms = 0  # how long the last order to open took
-        self._heard_ms = clock.mono_ms()  # when the relay last answered one
+        self._order_ms = 0  # how long the last one took until it was heard
+        self._open_from: Moment | None = None  # when the relay heard the first
+        self._heard = Moment(clock.mono_ms())  # when it heard the last that it answered
+        self._shutting_ms: int | None = None  # when the first order to shut left
+        self._shut_from: Moment | None = None  # when it heard one, or its timer shut it
         self._open_until_ms = clock.mono_ms()  # until then the relay surely keeps it open
         self._shut_by_ms = clock.mono_ms()  # by then the relay's own timer has surely shut it
         self._closing_ms = clock.mono_ms()
@@ -133,6 +138,7 @@ class PourRun:
         self._dry_ms = limits.dry_ms  # since when the probes show that there is no water
         self._dry = False  # they have shown it until the end
         self._flows_on = False
+        self._doubt = "the meter did not answer any more"  # unless it does
         self._after: Totaliser | None = None
         self._still_since_ms = 0
 
@@ -160,14 +166,12 @@ class PourRun:
             self._unseen = "nobody saw it: the machine was without power, or the file is lost"
         elif seen.asked_first_ms is None:
             self._never_asked = True
-        elif seen.waits or seen.opened_ms is None or seen.heard_ms is None:
+        elif seen.waits or seen.opened is None or seen.heard is None:
             self._unseen = "the agent died over an order, and nobody knows whether the relay had heard it"
         else:
             self._trace = seen.trace
-            self._open_from_ms = seen.opened_ms
-            self._shut_from_ms = seen.shut_ms or seen.heard_ms + SLICE_MS
-            self._spread_ms = max(0, seen.opened_ms - seen.asked_first_ms - ORDER_MS)
-            self._spread_ms += max(0, seen.heard_ms - seen.asked_ms - ORDER_MS)
+            self._open_from = seen.opened
+            self._shut_from = seen.shut or _after_slice(seen.heard)
 
     async def _settle_from(self, state: State, not_after_mono_ms: int) -> PourResult:
         watched = state is State.READY
@@ -210,7 +214,7 @@ class PourRun:
             self._open_until_ms = self._clock.mono_ms() + REARM_MS
             match await self._is_open():
                 case True:
-                    self._open_from_ms = self._opened_ms + ORDER_MS // 2
+                    self._note_opened(evenness.between(self._opened_ms, self._opened_ms + ORDER_MS))
                 case False:
                     self._asked_first_ms = None
             return Event.UNANSWERED
@@ -222,22 +226,26 @@ class PourRun:
         """Let the valve stay open for one more slice. What was sent may have been heard, answered or not."""
         asked_ms = self._clock.mono_ms()
         self._asked_first_ms = self._asked_first_ms or asked_ms
-        self._witness.moment("asked", asked_ms)
+        self._witness.moment("asked", Moment(asked_ms))
         try:
-            await self._valve.open_for(self._intent.relay, SLICE_MS)
+            heard = await self._valve.open_for(self._intent.relay, SLICE_MS)
         except NeverSent:
             raise
         except LINE_TROUBLE:
             self._shut_by_ms = self._clock.mono_ms() + SLICE_MS + TIMER_SLACK_MS
             raise
-        self._heard_ms = self._clock.mono_ms()
-        self._witness.moment("heard", self._heard_ms)
-        self._order_ms = self._heard_ms - asked_ms
-        if self._open_from_ms is None:
-            self._open_from_ms = self._heard_ms
-            self._spread_ms += max(0, self._heard_ms - self._asked_first_ms - ORDER_MS)
+        self._heard = evenness.between(heard.asked_ms, heard.answered_ms)
+        self._witness.moment("heard", self._heard)
+        self._order_ms = max(0, self._heard.at_ms - asked_ms)
+        if self._open_from is None:
+            is_first = self._asked_first_ms == asked_ms
+            self._note_opened(self._heard if is_first else evenness.between(self._asked_first_ms, heard.answered_ms))
         self._open_until_ms = asked_ms + SLICE_MS
         self._shut_by_ms = self._clock.mono_ms() + SLICE_MS + TIMER_SLACK_MS
+
+    def _note_opened(self, heard: Moment) -> None:
+        self._open_from = heard
+        self._witness.moment("opened", heard)
 
     async def _is_open(self) -> bool | None:
         """What the relay says of itself; None when it is silent."""
@@ -266,7 +274,6 @@ class PourRun:
 
     async def _look(self) -> bool:
         """Read the meter; whether it has grown. A silent one is noticed by the age of its last reading."""
-        asked_ms = self._clock.mono_ms()
         try:
             reading = await self._meter.totaliser()
         except LINE_TROUBLE as trouble:
@@ -274,7 +281,7 @@ class PourRun:
             return False
         before = self._flow.counts
         self._flow = self._flow.take(reading)
-        point = Point(self._flow.counts, reading.mono_ms, max(0, reading.mono_ms - asked_ms))
+        point = Point(self._flow.counts, reading.mono_ms, reading.took_ms)
         evenness.keep(self._trace, point)
         self._witness.point(point)
         return self._flow.counts > before
@@ -339,35 +346,36 @@ class PourRun:
         if event is Event.STALLED:
             self._dry = self._dry_ms is not None and await is_dry(self._sensors) is True
         elif event is Event.VALVE_LOST:
-            self._shut_from_ms = self._heard_ms + SLICE_MS
+            self._shut_from = _after_slice(self._heard)
 
     async def _shut(self) -> Event | None:
         asked_ms = self._clock.mono_ms()
-        self._witness.moment("shutting", asked_ms)
+        is_first = self._shutting_ms is None
+        self._shutting_ms = self._shutting_ms or asked_ms
+        self._witness.moment("shutting", Moment(asked_ms))
         try:
-            await self._valve.shut(self._intent.relay)
+            heard = await self._valve.shut(self._intent.relay)
         except LINE_TROUBLE as trouble:
             log.warning("the valve did not answer the order to shut: %s", trouble)
+            if is_first and isinstance(trouble, NeverSent):
+                self._shutting_ms = None
             if self._clock.mono_ms() >= self._shut_by_ms:
                 return Event.RAN_OUT
             match await self._is_open():
                 case False:
-                    self._note_shut(asked_ms + ORDER_MS // 2)
+                    self._note_shut(evenness.between(self._shutting_ms or asked_ms, asked_ms + ORDER_MS))
                     return Event.SHUT
                 case None:
                     await self._clock.sleep_ms(LOOK_MS)
             return None
-        heard_ms = self._clock.mono_ms()
-        self._note_shut(heard_ms)
-        if self._shut_from_ms == heard_ms:
-            self._spread_ms += max(0, heard_ms - asked_ms - ORDER_MS)
+        self._note_shut(evenness.between(heard.asked_ms if is_first else self._shutting_ms, heard.answered_ms))
         return Event.SHUT
 
-    def _note_shut(self, heard_ms: int) -> None:
+    def _note_shut(self, heard: Moment) -> None:
         """The relay has shut it, unless its timer had done so before."""
-        if self._shut_from_ms is None or heard_ms < self._shut_from_ms:
-            self._shut_from_ms = heard_ms
-        self._witness.moment("shut", self._shut_from_ms)
+        if self._shut_from is None or heard.at_ms < self._shut_from.at_ms:
+            self._shut_from = heard
+        self._witness.moment("shut", self._shut_from)
 
     async def _wait_still(self, watched: bool) -> Event | None:
         """One look at the settling meter; a verdict once it stands still, grows on, or cannot be read."""
@@ -386,38 +394,47 @@ class PourRun:
             self._after = reading
             self._still_since_ms = reading.mono_ms
         if watched:
-            self._flow = self._flow.take(reading)
+            counts, self._flow = self._flow.counts, self._flow.take(reading)
+            if self._flow.counts > counts:
+                evenness.keep(self._run_on, Point(self._flow.counts, reading.mono_ms, reading.took_ms))
         if self._flows_on:
+            self._doubt = "water still passed the meter when the valve was long shut"
             return Event.FLOWS_ON
-        if reading.mono_ms - self._still_since_ms < STILL_MS:
-            await self._clock.sleep_ms(LOOK_MS)
+        still_ms = reading.mono_ms - self._still_since_ms
+        if still_ms < STILL_MS:
+            # As often as the line allows while it runs on, because the last reading of it counts.
+            await self._clock.sleep_ms(1 if still_ms < LOOK_MS else LOOK_MS)
             return None
-        return Event.STILL if self._is_proven(reading) else Event.DOUBT
-
-    def _is_proven(self, after: Totaliser) -> bool:
-        """Whether the settled count tells how much has flowed."""
-        if not self._between(after).certain or (self._reason == "stalled" and not self._dry):
-            return False
-        why = self._why_doubtful(after)
-        if why is not None:
-            log.warning("nobody can say how much has flowed: %s", why)
-        return why is None
+        why = self._why_doubtful(reading)
+        if why is None:
+            return Event.STILL
+        log.warning("nobody can say how much has flowed: %s", why)
+        self._doubt = why
+        return Event.DOUBT
 
     def _why_doubtful(self, after: Totaliser) -> str | None:
+        """Why the settled count does not tell how much has flowed; None when it does."""
+        if not self._between(after).certain:
+            return "the meter was cleared or disturbed"
+        if self._reason == "stalled" and not self._dry:
+            return "the meter stood still, and no probe shows that there was no water"
         if self._never_asked:
             return "water flowed unasked" if self._counted(after) else None
         if self._unseen is not None:
             return self._unseen
         if self._flow.broken:
             return "the meter was cleared or disturbed"
-        if self._open_from_ms is None:
+        if self._open_from is None:
             return "the relay never answered an order to open"
-        ended_dry = self._reason == "stalled"
-        ended_ms = self._dry_ms if ended_dry else self._shut_from_ms
-        if ended_ms is None:
+        if self._reason == "stalled":
+            ended = None if self._dry_ms is None else Moment(self._dry_ms)
+        else:
+            ended = self._shut_from
+        if ended is None:
             return "the relay never answered an order to shut"
-        stay = Stay(self._open_from_ms, ended_ms, self._spread_ms, ended_dry)
-        return evenness.doubt(self._trace, self._counted(after), stay, self._limits.habit)
+        stay = Stay(self._open_from, ended, dry=self._reason == "stalled")
+        doubt = evenness.doubt(self._trace, self._counted(after), stay, self._limits.habit, self._run_on)
+        return None if doubt is None else doubt.told(1_000_000 / self._intent.pulses_per_litre_milli)
 
     def _counted(self, after: Totaliser) -> int:
         """What the settled meter has counted; 0 when it cannot be."""
@@ -433,25 +450,33 @@ class PourRun:
     def _result(self, state: State, watched: bool) -> PourResult:
         after = self._after
         learned = self._learned(after) if watched else Learned()
+        doubt = self._doubt if state is State.DOUBTFUL else None
         if after is None:
             # Never opened, or a meter that never came back: what was seen of it is the best that is known.
-            return PourResult(state, self._reason, self._flow.millilitres, self._flow.newest.count, learned)
+            seen = self._flow
+            return PourResult(state, self._reason, seen.millilitres, seen.newest.count, learned, doubt=doubt)
         volume = self._between(after)
         poured_ml = volume.poured_ml if volume.certain else self._flow.millilitres
         overrun_ml = poured_ml - self._closing_ml if watched else 0
-        return PourResult(state, self._reason, poured_ml, after.count, learned, overrun_ml, self._flows_on)
+        return PourResult(state, self._reason, poured_ml, after.count, learned, overrun_ml, self._flows_on, doubt)
 
     def _learned(self, after: Totaliser | None) -> Learned:
         """What this pour taught, believed or not, if it was one straight line from an order to open to one to shut."""
-        opened_ms, shut_ms = self._open_from_ms, None if self._reason == "stalled" else self._shut_from_ms
+        opened, shut = self._open_from, None if self._reason == "stalled" else self._shut_from
         line = evenness.line_through(self._trace)
-        if opened_ms is None or shut_ms is None:
+        if opened is None or shut is None:
             return Learned(open_ms=0 if self._opened_ms is None else max(0, self._closing_ms - self._opened_ms))
-        open_ms = max(0, shut_ms - opened_ms)
-        if line is None or after is None or self._spread_ms or not evenness.is_straight(self._trace, line):
+        open_ms = max(0, shut.at_ms - opened.at_ms)
+        is_known = max(opened.spread_ms, shut.spread_ms) <= TAUGHT_SPREAD_MS
+        if line is None or after is None or not is_known or not evenness.is_straight(self._trace, line):
             return Learned(open_ms=open_ms)
-        beyond = self._counted(after) - line.at(shut_ms)
+        beyond = self._counted(after) - line.at(shut.at_ms)
         return Learned(open_ms=open_ms, overrun_ms=max(0, round(beyond / line.pace)), pace=line.per_hour)
+
+
+def _after_slice(heard: Moment) -> Moment:
+    """When the relay's own timer shuts what it was told to open then."""
+    return Moment(heard.at_ms + SLICE_MS, heard.spread_ms)
 
 
 async def is_dry(sensors: WaterSensors) -> bool | None:

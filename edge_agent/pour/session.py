@@ -219,6 +219,7 @@ def end_fact(txn: int, terms: PourTerms, intent: PourIntent, result: PourResult)
         paid_fen=terms.paid_fen,
         reason=result.reason,
         certain=result.certain,
+        doubt=result.doubt,
         txn=txn,
         plan=terms.plan,
         totaliser_before=intent.totaliser_before,

@@ -9,11 +9,12 @@ Nothing but certainty depends on them. A file that is torn, lost, of another pou
 the pour goes to review.
 
     ["pour", ORDER, BOOT, PACE, LAG_MS, OVERRUN_MS, NOMINAL]    before the intent: what is known of the outlet
-    ["asked", MONO_MS]       an order to open leaves
-    ["heard", MONO_MS]       the relay has answered it
+    ["asked", MONO_MS, 0]             an order to open leaves
+    ["heard", MONO_MS, SPREAD_MS]     the relay heard it then, and has answered
+    ["opened", MONO_MS, SPREAD_MS]    the relay heard the first of them then
     ["point", COUNTS, MONO_MS, TOOK_MS]
-    ["shutting", MONO_MS]    an order to shut leaves
-    ["shut", MONO_MS]        the relay has shut the valve
+    ["shutting", MONO_MS, 0]          an order to shut leaves
+    ["shut", MONO_MS, SPREAD_MS]      the relay shut the valve then
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from edge_agent.pour.evenness import Habit, Point, keep
+from edge_agent.pour.evenness import Habit, Moment, Point, keep
 from shared.ids import BootId, OrderId
 
 log = logging.getLogger(__name__)
@@ -34,39 +35,38 @@ log = logging.getLogger(__name__)
 FILE_NAME: Final = "pour.seen"
 FILE_MODE: Final = 0o600
 
-Moment = Literal["asked", "heard", "shutting", "shut"]
+Word = Literal["asked", "heard", "opened", "shutting", "shut"]
 
 
 @dataclass
 class Seen:
     """What a dead agent saw of its pour, times in ms of this boot.
 
-    `asked_first_ms`: when the first order to open left; None when none ever did. `opened_ms`: when one was first
-    answered. `asked_ms`, `heard_ms`: the last one that was answered, from which the relay's own timer ran. `shut_ms`:
-    when the relay had shut. `waits`: the last order was not answered, and nobody knows whether it was heard.
+    `asked_first_ms`: when the first order to open left; None when none ever did. `opened`: when the relay heard one
+    first. `heard`: when it heard the last that it answered, from which its own timer ran. `shut`: when it shut the
+    valve. `waits`: the last order was not answered, and nobody knows whether it was heard.
     """
 
     habit: Habit
     trace: list[Point] = field(default_factory=list)
     asked_first_ms: int | None = None
-    opened_ms: int | None = None
-    asked_ms: int = 0
-    heard_ms: int | None = None
-    shut_ms: int | None = None
+    opened: Moment | None = None
+    heard: Moment | None = None
+    shut: Moment | None = None
     waits: bool = False
 
-    def take(self, moment: Moment, mono_ms: int) -> None:
-        """One more moment, in the order in which they came."""
-        self.waits = moment in ("asked", "shutting")
-        match moment:
+    def take(self, word: Word, moment: Moment) -> None:
+        """One more moment, in the order in which they were written."""
+        match word:
             case "asked":
-                self.asked_ms = mono_ms
-                self.asked_first_ms = self.asked_first_ms or mono_ms
+                self.asked_first_ms = self.asked_first_ms or moment.at_ms
+            case "opened":
+                self.opened = moment
             case "heard":
-                self.heard_ms = mono_ms
-                self.opened_ms = self.opened_ms or mono_ms
+                self.heard = moment
             case "shut":
-                self.shut_ms = mono_ms
+                self.shut = moment
+        self.waits = word in ("asked", "shutting")
 
 
 class Witness:
@@ -85,9 +85,9 @@ class Witness:
             log.warning("a crash in this pour would have no witness: %s", error)
         self._write("pour", order, boot_id, known.pace, known.lag_ms, known.overrun_ms, known.nominal)
 
-    def moment(self, moment: Moment, mono_ms: int) -> None:
+    def moment(self, word: Word, moment: Moment) -> None:
         """An order to the relay, or its answer."""
-        self._write(moment, mono_ms)
+        self._write(word, moment.at_ms, moment.spread_ms)
 
     def point(self, point: Point) -> None:
         """A reading of the meter."""
@@ -111,8 +111,8 @@ class Witness:
             match line:
                 case ["point", counts, mono_ms, took_ms]:
                     keep(seen.trace, Point(counts, mono_ms, took_ms))
-                case [("asked" | "heard" | "shutting" | "shut") as moment, mono_ms]:
-                    seen.take(moment, mono_ms)
+                case [("asked" | "heard" | "opened" | "shutting" | "shut") as word, mono_ms, spread_ms]:
+                    seen.take(word, Moment(mono_ms, spread_ms))
         return seen
 
     def _write(self, *line: str | int | None) -> None:

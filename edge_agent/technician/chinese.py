@@ -695,6 +695,42 @@ PATTERNS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
         ("The valve does not answer. No water for now", "阀门无应答，暂停出水"),
         ("Test mode", "设备检测中"),
         ("Out of service", "暂停服务"),
+        # why nobody can say how much a pour has given
+        (
+            r"the meter counted (.*) ml more than pace and time explain, give or take (.*); (.*) may be off",
+            r"流量计比按流速与时间推算多计 \1 毫升（误差 \2 毫升，容许 \3 毫升）",
+        ),
+        (
+            r"the meter counted (.*) ml less than pace and time explain, give or take (.*); (.*) may be off",
+            r"流量计比按流速与时间推算少计 \1 毫升（误差 \2 毫升，容许 \3 毫升）",
+        ),
+        ("the pace jumped: a leak that came or went, or a rotor that stood", "流速突变：中途漏水，或转子卡过"),
+        (
+            r"(.*) ml/s flowed, usual are (.*): a leak all the time, or another pump",
+            r"流速 \1 毫升/秒，平时 \2：一直漏水，或换过水泵",
+        ),
+        (
+            r"(.*) ml/s flowed, this new outlet is set to (.*): perhaps a leak",
+            r"流速 \1 毫升/秒，此新出水口设定为 \2：可能漏水",
+        ),
+        (r"(.*) ml came after the order to shut, which no valve gives", r"关阀后又流出 \1 毫升，阀门不会如此"),
+        (
+            r"(.*) ml too little came before the order to shut: a rotor that stood",
+            r"关阀前少计 \1 毫升：转子卡过",
+        ),
+        ("the pour was too short for an outlet of which nothing is known", "出水太短，而此出水口尚未学习"),
+        ("the meter did not answer any more", "流量计不再应答"),
+        ("water still passed the meter when the valve was long shut", "阀门早已关闭，流量计仍在走"),
+        ("the meter was cleared or disturbed", "流量计被清零或受干扰"),
+        ("the meter stood still, and no probe shows that there was no water", "流量计不走，且没有探头证明当时无水"),
+        ("water flowed unasked", "未经指令而出水"),
+        ("the relay never answered an order to open", "继电器始终未应答开阀指令"),
+        ("the relay never answered an order to shut", "继电器始终未应答关阀指令"),
+        ("nobody saw it: the machine was without power, or the file is lost", "无人见证：机器断过电，或记录文件丢失"),
+        (
+            "the agent died over an order, and nobody knows whether the relay had heard it",
+            "代理程序在发令时退出，不知继电器是否收到",
+        ),
         ("settling what the last run left open", "正在核实上次未完成的出货"),
         ("not asked yet", "尚未询问"),
         ("drop sensor blocked", "掉货检测被遮挡"),

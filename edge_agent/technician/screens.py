@@ -317,6 +317,6 @@ def pours(answer: Sequence[Answer], say: Speech) -> RenderableType:
             "" if row["poured_ml"] is None else str(row["poured_ml"]),
             "" if row["charged_fen"] is None else format_yuan(row["charged_fen"]),
             say.word(row["state"], "pour"),
-            say.word(row["reason"]),
+            say.sentence(row["doubt"]) or say.word(row["reason"]),
         )
     return made

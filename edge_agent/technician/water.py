@@ -42,7 +42,8 @@ async def _pour_at_service(desk: Desk, outlet: str, ml: int) -> dict[str, Any]:
 
 def _poured(desk: Desk, answer: dict[str, Any]) -> str:
     reason = desk.say.word(answer["reason"] or "")
-    return f"{answer['order']}: {answer['poured_ml']} ml, {desk.say.word(answer['state'], 'pour')} ({reason})"
+    told = f"{answer['order']}: {answer['poured_ml']} ml, {desk.say.word(answer['state'], 'pour')} ({reason})"
+    return f"{told}\n{desk.say.sentence(answer['doubt'])}" if answer["doubt"] else told
 
 
 async def _stop(desk: Desk, _: Namespace) -> int:

@@ -139,4 +139,5 @@ def _row(row: PourRow) -> dict[str, Any]:
         "paid_fen": terms.paid_fen,
         "counts": row.counts,
         "open_ms": row.open_ms,
+        "doubt": row.doubt,
     }

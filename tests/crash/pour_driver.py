@@ -14,6 +14,7 @@ import os
 import sys
 from pathlib import Path
 
+from edge_agent.devices.ports import Heard
 from firmware_sim.timeline import Timeline
 from shared.messages import PourEnded
 from tests.integration.pour.basin import COUNTER_MODULUS, Basin, ModelValve, TimelineClock, open_ledger
@@ -30,13 +31,13 @@ class TellingValve(ModelValve):
     marks: int
     basin: Basin
 
-    async def open_for(self, relay: int, limit_ms: int) -> None:
+    async def open_for(self, relay: int, limit_ms: int) -> Heard:
         self._tell("open")
-        await super().open_for(relay, limit_ms)
+        return await super().open_for(relay, limit_ms)
 
-    async def shut(self, relay: int) -> None:
+    async def shut(self, relay: int) -> Heard:
         self._tell("shut")
-        await super().shut(relay)
+        return await super().shut(relay)
 
     def _tell(self, word: str) -> None:
         os.write(self.marks, f"{word} w{self.basin.orders} {self.basin.meter.count()}\n".encode())

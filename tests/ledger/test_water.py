@@ -55,6 +55,15 @@ def test_a_pour_from_intent_to_end(conn: sqlite3.Connection, clock: ManualClock)
     assert pours.lessons(conn, "hot", 5) == []
 
 
+def test_a_doubtful_pour_keeps_its_reason_beside_the_machine(conn: sqlite3.Connection, clock: ManualClock) -> None:
+    txn = pours.begin(conn, terms(), INTENT, clock)
+    pours.end(conn, ended(txn, certain=False, doubt="the pace jumped"), clock)
+    row = pours.pour(conn, OrderId("w1"))
+    assert row is not None
+    assert (row.state, row.doubt) == ("doubtful", "the pace jumped")
+    assert pours.recent(conn, 1) == [row]
+
+
 def test_paces_are_an_outlets_history_with_one_factor(conn: sqlite3.Connection, clock: ManualClock) -> None:
     for number in range(7):
         factor = 450_000 if number else 460_000

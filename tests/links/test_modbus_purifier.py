@@ -73,6 +73,28 @@ async def test_an_order_to_open_is_sent_once_and_an_order_to_shut_until_it_is_he
     await rig.purifier.valve.shut(RELAY)
 
 
+async def test_when_an_order_was_heard_is_known_from_its_bytes() -> None:
+    rig = WaterRig()
+    heard = await rig.purifier.valve.open_for(RELAY, 1_000)
+    at_ms, _ = next((at_ms, data) for at_ms, data in rig.port.written if data[1] == 5)
+    assert heard.asked_ms == at_ms
+    assert at_ms < heard.answered_ms <= rig.clock.mono_ms()
+    reading = await rig.purifier.meter.totaliser()
+    asked_ms, _ = next((at_ms, data) for at_ms, data in reversed(rig.port.written) if data[0] == rig.slave("meter"))
+    assert reading.mono_ms - reading.took_ms <= asked_ms < reading.mono_ms
+
+
+async def test_a_shut_that_was_asked_more_than_once_was_perhaps_heard_at_first() -> None:
+    rig = WaterRig()
+    rig.faults.switch_on("dead", rig.slave("valve"))
+    rig.machine.timeline.after(400, lambda: rig.faults.switch_off("dead", rig.slave("valve")))
+    heard = await rig.purifier.valve.shut(RELAY)
+    asked = [at_ms for at_ms, data in rig.port.written if data[1] == 5]
+    assert len(asked) > 1
+    assert heard.asked_ms == asked[0]
+    assert heard.answered_ms > asked[-1]
+
+
 async def test_an_order_to_open_that_waits_behind_a_shut_does_not_open() -> None:
     """The job is held back by the line, the shut overtakes it: the valve must stay shut."""
     rig = WaterRig()
@@ -122,7 +144,7 @@ class Counts:
 
     def __init__(self, *counts: int, step_ms: int = 100) -> None:
         self.rig = WaterRig()
-        self.meter = RegisterMeter(self.rig.device("pulse4", 12), self.rig.clock)
+        self.meter = RegisterMeter(self.rig.device("pulse4", 12))
         self.counts = list(counts)
         self.meter._count = self.next_count  # type: ignore[method-assign]
         self.step_ms = step_ms

@@ -7,7 +7,7 @@ from functools import partial
 
 import msgspec
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
 from cloud.database import Database, Work
@@ -15,6 +15,7 @@ from cloud.downlink import lease
 from cloud.errors import FleetError
 from cloud.orders.expire import WriteOffPolicy
 from cloud.reports import WaterAccount
+from cloud.tickets.store import tickets
 from cloud.water.expire import expire_due, write_off_due
 from cloud.water.place import cancel_pour, place_pour
 from cloud.water.refund import refund
@@ -335,6 +336,18 @@ async def test_a_claim_without_a_word_is_written_off_within_the_cap(database: Da
 
 
 # --- doubt ---
+
+
+@pytest.mark.parametrize(("doubt", "told"), [("the pace jumped", "the pace jumped"), (None, "nobody can prove it")])
+async def test_whoever_reviews_a_pour_is_told_why_also_by_older_machines_that_say_nothing(
+    database: Database, doubt: str | None, told: str
+) -> None:
+    device = await open_tap(database)
+    order = await claimed_pour(database, device)
+    await say(database, device.fact(ended(order, 1_200, certain=False, doubt=doubt)))
+    async with database.look(tenant=TENANT) as work:
+        found = await work.rows(select(tickets.c.detail).where(tickets.c.scope == order))
+    assert [row.detail for row in found] == [f"outlet normal: stopped; the meter says 1200 ml: {told}"]
 
 
 @pytest.mark.parametrize(("decided", "charged", "sold"), [(1_000, 37, 1_000), (0, 0, 0), (1_500, HOLD, 1_500)])

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge_agent.devices.ports import Purifier, Totaliser, WaterReading
+from edge_agent.devices.ports import Heard, Purifier, Totaliser, WaterReading
 from edge_agent.errors import BoardMisbehaved, BoardSilent, PortClosed
 from edge_agent.ledger.database import LedgerDatabase
 from edge_agent.ledger.pours import PourTerms
@@ -31,8 +31,8 @@ from shared.water import FilterSpec, Outlet, PurifierConfig, ServicePlan, WaterL
 MACHINE = parse_machine_id("wp-1")
 RELAY = 1
 COUNTER_MODULUS = 2**32
-# A question and its answer at 9600 baud.
-TURN_MS = (15, 45)
+# A question waits for its turn and the gap, takes its time at 9600 baud, and so does its answer.
+WAIT_MS, QUESTION_MS, ANSWER_MS = (0, 20), (8, 10), (10, 20)
 # What a slow device takes on top of that.
 SLOW_MS = (300, 900)
 # How long the driver waits for an answer that does not come.
@@ -68,13 +68,18 @@ class Line:
     slow_until_ms: int = -1
     gone_until_ms: int = -1
     loses: float = 0.0  # the chance of a request or its answer to be lost
+    asked_ms: int = 0  # when the last question left
+    busy_ms: int = 0  # how long a busy computer takes at most to tell the program of an answer that is there
+    late: float = 0.0  # the chance of a question or its answer to be held up for as long on the way
 
     async def ask(self, name: str) -> bool:
         """Whether the device hears this request but its answer is lost; raises when it does not hear it."""
         if self.timeline.now_ms < self.gone_until_ms:
             await self.clock.sleep_ms(1)
             raise PortClosed("line", "unplugged")
-        await self.clock.sleep_ms(self.dice.randint(*TURN_MS))
+        await self.clock.sleep_ms(self.dice.randint(*WAIT_MS))
+        self.asked_ms = self.clock.mono_ms()
+        await self.clock.sleep_ms(self.dice.randint(*QUESTION_MS) + self._held_up_ms())
         if self.timeline.now_ms < self.silent_until_ms:
             self._say_nothing(name)
         if self.dice.random() < self.loses:
@@ -89,12 +94,19 @@ class Line:
                     return True
         return False
 
-    async def answer(self, name: str, lost: bool) -> None:
-        """What the device says to a request that it has heard: at once, late, or never."""
+    async def answer(self, name: str, lost: bool) -> Heard:
+        """What the device says to a request that it has heard: soon, late, or never."""
         if lost:
             self._say_nothing(name)
-        if self.timeline.now_ms < self.slow_until_ms:
-            await self.clock.sleep_ms(self.dice.randint(*SLOW_MS))
+        slow = self.timeline.now_ms < self.slow_until_ms
+        slow_ms = self.dice.randint(*SLOW_MS) if slow else 0
+        await self.clock.sleep_ms(self.dice.randint(*ANSWER_MS) + slow_ms + self._held_up_ms())
+        heard = Heard(self.asked_ms, self.clock.mono_ms())
+        await self.clock.sleep_ms(self.dice.randint(0, self.busy_ms))
+        return heard
+
+    def _held_up_ms(self) -> int:
+        return self.dice.randint(0, self.busy_ms) if self.dice.random() < self.late else 0
 
     def mend(self) -> None:
         """It is as good as new."""
@@ -115,18 +127,18 @@ class ModelValve:
     timers: dict[int, Event] = field(default_factory=dict)
     opened: int = 0
 
-    async def open_for(self, relay: int, limit_ms: int) -> None:
+    async def open_for(self, relay: int, limit_ms: int) -> Heard:
         lost = await self.line.ask("open")
         self.opened += 1
         self._forget(relay)
         self.water.relay(relay, closed=True)
         self.timers[relay] = self.line.timeline.after(limit_ms // 100 * 100, lambda: self.fall(relay))
-        await self.line.answer("open", lost)
+        return await self.line.answer("open", lost)
 
-    async def shut(self, relay: int) -> None:
+    async def shut(self, relay: int) -> Heard:
         lost = await self.line.ask("shut")
         self.fall(relay)
-        await self.line.answer("shut", lost)
+        return await self.line.answer("shut", lost)
 
     async def shut_all(self) -> None:
         await self.shut(RELAY)
@@ -161,8 +173,8 @@ class ModelMeter:
     async def totaliser(self) -> Totaliser:
         lost = await self.line.ask("count")
         count = self.count()
-        await self.line.answer("count", lost)
-        return Totaliser(count, COUNTER_MODULUS, self.line.clock.mono_ms())
+        heard = await self.line.answer("count", lost)
+        return Totaliser(count, COUNTER_MODULUS, heard.answered_ms, heard.answered_ms - heard.asked_ms)
 
     def count(self) -> int:
         """What it shows."""

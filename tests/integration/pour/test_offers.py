@@ -350,7 +350,7 @@ async def test_kill_at_any_look_leaves_a_pour_that_the_meter_settles(tmp_path: P
         basin = Basin(ledger, clock, timeline, seed=3)
         await basin.teach()
         giving = await machine(ledger, clock, basin, CONFIG)
-        died_open = 0
+        died_open = doubtful = 0
         for number, after_ms in enumerate((10, 60, 90, 150, 250, 400, 1_000, 3_000, 9_000, 16_000, 17_500)):
             before_ml = basin.given_ml()
             pouring = asyncio.ensure_future(giving.pour(500, f"k{number}"))
@@ -364,7 +364,10 @@ async def test_kill_at_any_look_leaves_a_pour_that_the_meter_settles(tmp_path: P
             if row is None:
                 assert given_ml == 0
                 continue
-            assert row.state == "ended" or after_ms <= 90, "it died over an order only at first"
+            if row.state == "doubtful":
+                assert row.doubt is not None
+                assert "died over an order" in row.doubt
+                doubtful += 1
             assert abs(row.poured_ml - given_ml) <= max(GRAIN_ML, given_ml / 100)
             assert not basin.water.valves[1].coil_on
             if given_ml == 0:
@@ -374,6 +377,7 @@ async def test_kill_at_any_look_leaves_a_pour_that_the_meter_settles(tmp_path: P
             assert last.coil_off_ms is not None
             assert last.coil_off_ms - died_ms < 2_000
         assert died_open >= 7
+        assert doubtful <= 3, "an order to the relay takes 40 ms of each 700"
 
 
 async def test_a_meter_that_drifts_is_found_without_a_person(giving: Machine) -> None:

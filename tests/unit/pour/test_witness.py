@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge_agent.pour.evenness import Habit, Point
+from edge_agent.pour.evenness import Habit, Moment, Point
 from edge_agent.pour.witness import FILE_NAME, Seen, Witness
 from shared.ids import BootId, OrderId
 
@@ -21,11 +21,12 @@ def watched(folder: Path) -> Path:
     witness = Witness(folder)
     witness.begin(ORDER, BOOT, KNOWN)
     witness.point(Point(0, 1_000))
-    witness.moment("asked", 1_000)
-    witness.moment("heard", 1_030)
+    witness.moment("asked", Moment(1_000))
+    witness.moment("heard", Moment(1_030))
+    witness.moment("opened", Moment(1_030))
     witness.point(Point(1, 1_200, 20))
-    witness.moment("asked", 1_730)
-    witness.moment("heard", 1_765)
+    witness.moment("asked", Moment(1_730))
+    witness.moment("heard", Moment(1_765, 4))
     witness.point(Point(9, 1_900, 25))
     return folder / FILE_NAME
 
@@ -37,19 +38,17 @@ def recalled(folder: Path) -> Seen | None:
 def test_what_was_written_is_recalled(tmp_path: Path) -> None:
     assert watched(tmp_path).stat().st_mode & 0o077 == 0
     trace = [Point(0, 1_000), Point(1, 1_200, 20), Point(9, 1_900, 25)]
-    assert recalled(tmp_path) == Seen(
-        KNOWN, trace, asked_first_ms=1_000, opened_ms=1_030, asked_ms=1_730, heard_ms=1_765
-    )
+    assert recalled(tmp_path) == Seen(KNOWN, trace, asked_first_ms=1_000, opened=Moment(1_030), heard=Moment(1_765, 4))
 
 
 @pytest.mark.parametrize("moment", ["asked", "shutting"])
 def test_an_order_without_an_answer_is_remembered_as_such(tmp_path: Path, moment: str) -> None:
     with watched(tmp_path).open("ab") as file:
-        file.write(f'["{moment}", 2430]\n'.encode())
+        file.write(f'["{moment}", 2430, 0]\n'.encode())
     seen = recalled(tmp_path)
     assert seen is not None
     assert seen.waits
-    assert seen.heard_ms == 1_765
+    assert seen.heard == Moment(1_765, 4)
 
 
 def test_a_pour_that_was_never_opened_has_a_witness_as_well(tmp_path: Path) -> None:
@@ -69,7 +68,7 @@ def test_another_pour_another_boot_and_no_file_are_no_witness(tmp_path: Path) ->
 def test_a_folder_that_takes_no_file_stops_no_pour(tmp_path: Path) -> None:
     witness = Witness(tmp_path / "missing")
     witness.begin(ORDER, BOOT, KNOWN)
-    witness.moment("asked", 1)
+    witness.moment("asked", Moment(1))
     witness.end()
     assert witness.recall(ORDER, BOOT) is None
 
