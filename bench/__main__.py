@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import platform
+import signal
 import sqlite3
 import sys
 from collections.abc import Sequence
@@ -54,11 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     if unknown := [name for name in asked.rows if name not in ROWS]:
         parser.error(f"unknown row {unknown[0]!r}: expected some of {', '.join(ROWS)}")
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))  # ends its brokers and databases, too
     print(f"{surroundings()}; load {load()}", flush=True)
     lines: dict[str, list[Line]] = {}
     for name in asked.rows or ROWS:
-        print(f"measuring {name} ...", file=sys.stderr, flush=True)
         row = ROWS[name]
+        takes = "" if asked.tiny else f", about {row.minutes} min"
+        print(f"measuring {name}{takes} ...", file=sys.stderr, flush=True)
         lines[name] = asyncio.run(row.measure(row.tiny if asked.tiny else row.full))
     print(table([line for some in lines.values() for line in some]))
     print(f"load {load()}")

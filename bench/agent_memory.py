@@ -41,4 +41,4 @@ async def measure(size: Size) -> list[Line]:
     ]
 
 
-ROW = Row("memory", measure, full=Size(vends=250), tiny=Size(vends=2))
+ROW = Row("memory", measure, full=Size(vends=250), tiny=Size(vends=2), minutes=1)

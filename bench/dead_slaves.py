@@ -41,8 +41,9 @@ BAUD = 9600
 READ_EVERY_MS = 200
 OPEN_MS = 200
 VALVE = 11
-# An order to a relay's own timer: slave, function, high byte of the address.
+# An order to a relay's own timer: slave, function, high byte of the address; and one to shut the only outlet.
 OPEN_HEAD = bytes((VALVE, 5, 2))
+SHUT_HEAD = bytes((VALVE, 5, 0, 0, 0, 0))
 # Name in the simulator, profile, slave; the last two are the ones that die.
 READ = (
     ("pulse4", "pulse4", 12),
@@ -252,7 +253,7 @@ async def _granted_lines(size: Size) -> list[Line]:
             f"{size.grants} grants; worst {max(wounded.took_ms):.0f} ms, healthy {max(healthy.took_ms):.0f} ms",
         ),
         Line(
-            "answers of the living while pouring",
+            "answers of the living while the valve is open",
             wounded.rate,
             "1/s",
             healthy.rate,
@@ -264,15 +265,19 @@ async def _granted_lines(size: Size) -> list[Line]:
 
 async def _granted(size: Size, dead: tuple[int, ...]) -> Seen:
     """Pours ordered one after the other, each from its grant to the order to open."""
-    watch = Stopwatch()
-    answered = 0
+    watch, seen = Stopwatch(), Seen()
+    opened: float | None = None
 
     def on_serial(direction: Direction, data: bytes) -> None:
-        nonlocal answered
+        nonlocal opened
         if direction == "up" and data.startswith(OPEN_HEAD):
             watch.stop()
-        elif direction == "down" and data[0] in LIVING:
-            answered += 1
+            opened = opened or time.perf_counter()
+        elif direction == "up" and data.startswith(SHUT_HEAD) and opened is not None:
+            seen.lasted_s += time.perf_counter() - opened
+            opened = None
+        elif direction == "down" and data[0] in LIVING and opened is not None:
+            seen.readings += 1
 
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="aisleflow-bench-", dir=TMPFS)))
@@ -286,10 +291,10 @@ async def _granted(size: Size, dead: tuple[int, ...]) -> Seen:
             agent(folder, url=folder / "tapped", broker_port=tap.port, hardware=PURIFIER)
         )
         cloud = await stack.enter_async_context(equipped(broker_port, keys, PURIFIER_CONFIG))
-        answered, began = 0, time.perf_counter()
         for _ in range(size.grants):
             await cloud.pour(POUR_ML)
-        return Seen(watch.took_ms, readings=answered, lasted_s=time.perf_counter() - began)
+        seen.took_ms = watch.took_ms
+        return seen
 
 
-ROW = Row("dead-slaves", measure, full=Size(orders=300, grants=60), tiny=Size(orders=2, grants=2))
+ROW = Row("dead-slaves", measure, full=Size(orders=300, grants=60), tiny=Size(orders=2, grants=2), minutes=7)

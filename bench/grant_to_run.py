@@ -135,4 +135,4 @@ async def _bare_times(size: Size) -> list[float]:
     return watch.took_ms
 
 
-ROW = Row("grant", measure, full=Size(grants=300, later=100), tiny=Size(grants=2, later=2))
+ROW = Row("grant", measure, full=Size(grants=300, later=100), tiny=Size(grants=2, later=2), minutes=2)

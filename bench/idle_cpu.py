@@ -57,4 +57,4 @@ async def measure(size: Size) -> list[Line]:
     ]
 
 
-ROW = Row("cpu", measure, full=Size(seconds=60), tiny=Size(seconds=2))
+ROW = Row("cpu", measure, full=Size(seconds=60), tiny=Size(seconds=2), minutes=2)

@@ -193,4 +193,4 @@ def _replay(conn: sqlite3.Connection, transactions: list[list[Statement]]) -> No
         conn.execute("COMMIT")
 
 
-ROW = Row("ledger", measure, full=Size(vends=3_000), tiny=Size(vends=TURNS))
+ROW = Row("ledger", measure, full=Size(vends=3_000), tiny=Size(vends=TURNS), minutes=1)

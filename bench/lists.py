@@ -172,4 +172,10 @@ async def _client(port: int, request: Request, count: int) -> list[float]:
     return times
 
 
-ROW = Row("lists", measure, Size(machines=5_000, orders=1_000_000, members=20_000, requests=40), Size(20, 200, 20, 1))
+ROW = Row(
+    "lists",
+    measure,
+    full=Size(machines=5_000, orders=1_000_000, members=20_000, requests=40),
+    tiny=Size(machines=20, orders=200, members=20, requests=1),
+    minutes=15,
+)

@@ -171,4 +171,5 @@ ROW = BenchRow(
     measure,
     full=Size(machines=5_000, members=41_500, goods=2_800, shops=499, staff=200),
     tiny=Size(machines=3, members=5, goods=4, shops=2, staff=2),
+    minutes=3,
 )

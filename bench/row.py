@@ -52,12 +52,16 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Row(Generic[S]):
-    """One measurement. `measure` takes how much of it to do; `full` is what counts, `tiny` only shows that it runs."""
+    """One measurement. `measure` takes how much of it to do; `full` is what counts, `tiny` only shows that it runs.
+
+    `minutes`: about how long the full one takes, for whoever waits.
+    """
 
     name: str
     measure: Callable[[S], Coroutine[Any, Any, list[Line]]]
     full: S
     tiny: S
+    minutes: int
 
 
 def percentile(values: list[float], share: float) -> float:

@@ -188,4 +188,4 @@ def _bare_sqlite(path: Path, size: Size) -> float:
         return size.vends / (time.perf_counter() - began_s)
 
 
-ROW = Row("settle", measure, full=Size(machines=20, vends=3_000), tiny=Size(machines=2, vends=20))
+ROW = Row("settle", measure, full=Size(machines=20, vends=3_000), tiny=Size(machines=2, vends=20), minutes=2)

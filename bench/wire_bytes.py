@@ -192,4 +192,4 @@ async def _reading(meter: Meter) -> float:
     return meter.each(PUBLISH, "reading")
 
 
-ROW = Row("bytes", measure, full=Size(sales=200), tiny=Size(sales=2))
+ROW = Row("bytes", measure, full=Size(sales=200), tiny=Size(sales=2), minutes=1)
