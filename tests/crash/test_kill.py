@@ -27,8 +27,9 @@ RECOVERY_STRIDE = {"pwrite64": 5, "fdatasync": 1, "write": 2, "sendto": 8}
 
 RECOVERY_KILLS_AT_LEAST = 4
 
-# A vend of one motor writes two transactions, five frames to the board and an answer; fewer kills mean a lost thread.
-KILLS_AT_LEAST = 80
+# A vend of one motor syncs two transactions of some pages each, writes five frames to the board, and sends an answer;
+# fewer kills mean a lost thread. How many pages and wake-ups come on top depends on how busy the computer is.
+KILLS_AT_LEAST = {"pwrite64": 10, "fdatasync": 2, "write": 5, "sendto": 1}
 
 
 async def press_and_die(rig: CrashRig, judge: Judge, thread: int, call: str, k: int) -> bool:
@@ -61,7 +62,7 @@ async def test_killed_at_every_write_a_vend_ends_once_and_truly(tmp_path: Path) 
                     kills[call] += 1
         await judge.close_the_books()
     print(f"{kills.total()} kill points {dict(kills)}, ends {dict(judge.ends)}")
-    assert kills.total() >= KILLS_AT_LEAST
+    assert {call: kills[call] for call, least in KILLS_AT_LEAST.items() if kills[call] < least} == {}
     assert {"not begun", "failed", "delivered"} <= judge.ends.keys(), "the kills crossed every step of a vend"
     assert judge.ends["unknown"] == 0, "this board latches its result and remembers its last motor: no review is due"
 
