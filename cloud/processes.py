@@ -36,6 +36,7 @@ from cloud.ingest import subscriber
 from cloud.machines.credentials import Credentials
 from cloud.migrations import is_current
 from cloud.orders import expire
+from cloud.promotions import expire as group_expire
 from cloud.providers.broker_file import BrokerFile
 from cloud.purchases import expire as purchase_expire
 from cloud.rentals import expire as rental_expire
@@ -145,6 +146,7 @@ class Process:
             yield "pour deadlines", self._pour_deadlines
             yield "purchase deadlines", self._purchase_deadlines
             yield "rental ends", self._rental_ends
+            yield "group deadlines", self._group_deadlines
             yield "tidying", self._tidy
             yield "audit", self._audit
 
@@ -170,6 +172,9 @@ class Process:
 
     async def _purchase_deadlines(self) -> None:
         await purchase_expire.run(self._database, deadlines_of(self._settings))
+
+    async def _group_deadlines(self) -> None:
+        await group_expire.run(self._database, deadlines_of(self._settings))
 
     async def _rental_ends(self) -> None:
         await rental_expire.run(self._database, self._settings.rental_grace_ms)

@@ -14,9 +14,9 @@ from cloud.payments.refund import REFUND, refund_handler
 from cloud.payments.request import FOLLOW
 from cloud.payments.till import TOP_UP, Purpose, Till
 from cloud.products.shelf import REFIT
+from cloud.promotions.gather import purchase_purpose
 from cloud.providers.directory import Providers
 from cloud.purchases.model import Deadlines
-from cloud.purchases.prepay import purchase_purpose
 from cloud.rentals.plan import PLAN, plan_handler
 from cloud.settings import Settings
 from cloud.water.refit import refit_handler

@@ -61,11 +61,12 @@ async def list_groups(work: Work, tenants: Reach, ask: Ask) -> Page[Group]:
     """Groups of the tenants within reach, newest first, as they are by now."""
     of = promotion_groups.c
     query = select(promotion_groups).where(_brand_wide(tenants, of.tenant))
+    names = ("group", "promotion", "leader", "state", "opened_ms", "deadline_ms", "tenant")
     return await page(
         work,
         query,
         ask,
-        sorts={name: of[name] for name in ("group", "promotion", "leader", "opened_ms", "deadline_ms", "tenant")},
+        sorts={name: of[name] for name in names},
         ties=(of.opened_ms.desc(), of.group),
         make=lambda row: now_of(record_of(Group, row), work.now_ms),
     )

@@ -6,14 +6,18 @@ amount on, within a period. How a customer comes to it is its kind:
     reduction   by itself: whoever buys in its period gets it
     coupon      by a coupon that he claims, or that the brand gives him
     share       by a coupon that he earns when somebody accepts what he shared
-    group       by a coupon that everybody gets once enough customers have joined his group
+    group       by buying together: enough customers pay in time, or everybody gets his money back
 
-So there is one way to pay less: of the reductions that fit the best one, and on top of it at most one coupon. A coupon
+So there is one way to pay less: of the reductions that fit the best one, and on top of it at most one coupon, or what a
+group takes off. A coupon
 is used by one order. An order that came to nothing (closed unpaid, or paid and given back as a whole) has not used it:
 the coupon names its last order, and whether it is free follows from that order, so it cannot be given back twice. When
 the brand keeps a part of what was paid, the coupon stays used.
 
-A group is `forming` until it is full (`formed`, and its members get their coupons) or its time is over (`failed`).
+A group has seats. Whoever opens or joins it orders something at its price, and has a seat once he has paid, one for
+each customer. It is `forming` until all seats are taken (`formed`: every order in it goes its usual way from there), or
+until its time is over or its promotion does not run any more (`failed`: everybody's money goes back). Money that comes
+for a seat that is not there any more, however late and from however many at once, goes back as it comes.
 """
 
 from __future__ import annotations
@@ -28,7 +32,11 @@ from shared.quantities import split_fen
 PromotionKind = Literal["reduction", "coupon", "share", "group"]
 PROMOTION_KINDS: tuple[PromotionKind, ...] = get_args(PromotionKind)
 GroupState = Literal["forming", "formed", "failed"]
-GroupEvent = Literal["join", "fill", "expire"]
+GroupEvent = Literal[
+    "join",  # somebody has paid for a seat
+    "fill",  # somebody has paid for the last one
+    "expire",  # its time is over, or its promotion's
+]
 
 GROUP_TRANSITIONS: Mapping[tuple[GroupState, GroupEvent], GroupState] = {
     ("forming", "join"): "forming",
@@ -38,7 +46,7 @@ GROUP_TRANSITIONS: Mapping[tuple[GroupState, GroupEvent], GroupState] = {
 
 # The whole, in hundredths of a percent.
 WHOLE = 10_000
-# A group of more would not come together, and its coupons are written in one go.
+# A group of more would not come together, and its orders go on in one go.
 GROUP_SIZE_MIN, GROUP_SIZE_MAX = 2, 100
 # A group that has not come together within a day is forgotten; a week is as long as people wait.
 GROUP_HOURS_DEFAULT, GROUP_HOURS_MAX = 24, 7 * 24
@@ -52,7 +60,7 @@ class Promotion:
     """One promotion. `off_share` in hundredths of a percent or `off_fen`: one of them is above 0.
 
     It runs from `begins_ms` until before `ends_ms` (None: open) unless `stopped`. `products` empty: all of them.
-    `total` and `per_member` limit its coupons (0: no limit); `issued` counts them.
+    `total` and `per_member` limit its coupons, or the seats in its groups (0: no limit); `issued` counts coupons.
     """
 
     tenant: str
@@ -95,7 +103,7 @@ class Coupon:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Customers who buy together; the leader is its first member."""
+    """Customers who buy together; the leader opened it. `joined` counts the seats that are paid for."""
 
     tenant: str
     group: str
@@ -106,6 +114,22 @@ class Group:
     joined: int
     opened_ms: int
     deadline_ms: int
+
+    def takes(self, promotion: Promotion, now_ms: int) -> bool:
+        """Whether somebody can have a seat in it at this moment."""
+        return self.state == "forming" and now_ms < self.deadline_ms and promotion.runs(now_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """What a customer ordered in a group; `paid_ms` None: not paid for, and so no seat yet."""
+
+    tenant: str
+    group: str
+    member: str
+    purchase: str
+    joined_ms: int
+    paid_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from cloud.database import Work
 from cloud.errors import FleetError
 from cloud.promotions import store
-from cloud.promotions.model import Coupon, Item, best_reduction, less, reduction_of
+from cloud.promotions.model import Coupon, Item, Promotion, best_reduction, less, reduction_of
 from cloud.promotions.offer import promotion_of
 from cloud.purchases.model import Deadlines, Line, Purchase, Receiver
 from cloud.purchases.place import Wanted, place_purchase
@@ -35,12 +35,45 @@ async def order(
     async def reduced(lines: tuple[Line, ...]) -> tuple[Line, ...]:
         items = [Item(line.product, line.goods_fen) for line in lines]
         taken_off = await discount_for(work, tenant, items, held)
-        return tuple(replace(line, discount_fen=off) for line, off in zip(lines, taken_off, strict=True))
+        return _taken_off(lines, taken_off)
 
     placed = await place_purchase(work, deadlines, tenant, member, wanted, receiver, memo, pricing=reduced)
     if held is not None:
         await store.use_coupon(work, held, placed.purchase)
     return placed
+
+
+async def order_in_group(
+    work: Work,
+    deadlines: Deadlines,
+    promotion: Promotion,
+    member: str,
+    wanted: Sequence[Wanted],
+    receiver: Receiver,
+    memo: str,
+    pay_by_ms: int,
+) -> Purchase:
+    """Write an order at the price of a group, to be paid until `pay_by_ms`.
+
+    FleetError as `place_purchase`; invalid for an order that the group takes nothing off, or that costs nothing then.
+    """
+
+    async def reduced(lines: tuple[Line, ...]) -> tuple[Line, ...]:
+        items = [Item(line.product, line.goods_fen) for line in lines]
+        by_itself = best_reduction(await store.running(work, promotion.tenant), items)
+        together = reduction_of(promotion, less(items, by_itself))
+        if not sum(together):
+            expected = f"at least {promotion.from_fen} fen of what it is for"
+            raise FleetError("invalid", f"the promotion {promotion.promotion!r} is for {expected}", field="content")
+        priced = _taken_off(lines, by_itself, together)
+        if not sum(line.amount_fen for line in priced):
+            raise FleetError("invalid", "a seat costs something, and this would be for nothing", field="content")
+        return priced
+
+    tenant = promotion.tenant
+    return await place_purchase(
+        work, deadlines, tenant, member, wanted, receiver, memo, pricing=reduced, pay_by_ms=pay_by_ms
+    )
 
 
 async def discount_for(work: Work, tenant: str, items: Sequence[Item], coupon: Coupon | None = None) -> tuple[int, ...]:
@@ -68,3 +101,7 @@ async def _free_coupon(work: Work, tenant: str, member: str, coupon: str) -> Cou
         if before is None or not before.is_undone:
             raise FleetError("invalid", f"the coupon {coupon!r} was used", field="coupon_id")
     return found
+
+
+def _taken_off(lines: tuple[Line, ...], *parts: Sequence[int]) -> tuple[Line, ...]:
+    return tuple(replace(line, discount_fen=sum(off)) for line, *off in zip(lines, *parts, strict=True))

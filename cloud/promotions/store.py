@@ -16,13 +16,15 @@ from sqlalchemy import (
     Row,
     Table,
     Text,
+    and_,
     func,
     or_,
     select,
+    text,
 )
 
 from cloud.database import Work, metadata, one_of, record_of, row_of, tenant_column
-from cloud.promotions.model import RUNNING_MAX, Advertisement, Coupon, Group, Promotion
+from cloud.promotions.model import RUNNING_MAX, Advertisement, Coupon, Group, Promotion, Seat
 
 promotions = Table(
     "promotions",
@@ -83,9 +85,17 @@ promotion_groups = Table(
     Column("joined", BigInteger, nullable=False),
     Column("opened_ms", BigInteger, nullable=False),
     Column("deadline_ms", BigInteger, nullable=False),
-    CheckConstraint("joined >= 1 AND joined <= size", name="joined"),
+    CheckConstraint("joined >= 0 AND joined <= size", name="joined"),
+    CheckConstraint("(state = 'formed') = (joined = size)", name="formed"),
     ForeignKeyConstraint(["tenant", "promotion"], ["promotions.tenant", "promotions.promotion"]),
     Index("ix_promotion_groups_opened", "tenant", "opened_ms", "group"),
+    Index("ix_promotion_groups_promotion", "tenant", "promotion"),
+    Index(
+        "ix_promotion_groups_forming",
+        "deadline_ms",
+        sqlite_where=text("state = 'forming'"),
+        postgresql_where=text("state = 'forming'"),
+    ),
 )
 
 group_members = Table(
@@ -94,8 +104,13 @@ group_members = Table(
     tenant_column(),
     Column("group", Text, primary_key=True),
     Column("member", Text, primary_key=True),
+    Column("purchase", Text, nullable=False),
     Column("joined_ms", BigInteger, nullable=False),
+    Column("paid_ms", BigInteger),
     ForeignKeyConstraint(["tenant", "group"], ["promotion_groups.tenant", "promotion_groups.group"]),
+    ForeignKeyConstraint(["tenant", "purchase"], ["purchases.tenant", "purchases.purchase"]),
+    Index("ix_group_members_purchase", "tenant", "purchase", unique=True),
+    Index("ix_group_members_member", "tenant", "member"),
 )
 
 # Who accepted what somebody shared: of one promotion everybody accepts once.
@@ -195,7 +210,7 @@ async def use_coupon(work: Work, coupon: Coupon, purchase: str) -> None:
 
 
 async def find_group(work: Work, tenant: str, group: str, *, lock: bool = False) -> Group | None:
-    """One group; locked, its members join one after another."""
+    """One group; locked, its seats are taken one after another."""
     query = select(promotion_groups).where(promotion_groups.c.tenant == tenant, promotion_groups.c.group == group)
     row = await work.row(query.with_for_update() if lock else query)
     return None if row is None else record_of(Group, row)
@@ -206,16 +221,49 @@ async def put_group(work: Work, group: Group) -> None:
     await work.put(promotion_groups, [row_of(group)])
 
 
-async def add_to_group(work: Work, group: Group, member: str) -> bool:
-    """Write that a member joined; False when he had."""
-    row = {"tenant": group.tenant, "group": group.group, "member": member, "joined_ms": work.now_ms}
-    return bool(await work.changed(work.upsert(group_members).values(row).on_conflict_do_nothing()))
+async def lock_due_groups(work: Work, limit: int) -> list[Group]:
+    """Groups that cannot come together any more, locked; those that others have locked are left to them."""
+    of, its = promotion_groups.c, promotions.c
+    same = and_(its.tenant == of.tenant, its.promotion == of.promotion)
+    over = or_(of.deadline_ms <= work.now_ms, its.stopped.is_(True), its.ends_ms <= work.now_ms)
+    query = select(promotion_groups).join(promotions, same).where(of.state == "forming", over)
+    query = query.order_by(of.deadline_ms).limit(limit).with_for_update(of=promotion_groups, skip_locked=True)
+    return [record_of(Group, row) for row in await work.rows(query)]
 
 
-async def members_of_group(work: Work, tenant: str, group: str) -> list[str]:
-    """Who is in a group, the leader first."""
-    query = select(group_members.c.member).where(group_members.c.tenant == tenant, group_members.c.group == group)
-    return [row.member for row in await work.rows(query.order_by(group_members.c.joined_ms, group_members.c.member))]
+async def seats_promised(work: Work, tenant: str, promotion: str) -> int:
+    """How many seats the groups of a promotion have that came together or still may."""
+    of = promotion_groups.c
+    here = of.tenant == tenant, of.promotion == promotion, of.state != "failed"
+    return int(await work.scalar(select(func.coalesce(func.sum(of.size), 0)).where(*here)))
+
+
+async def seats_of(work: Work, tenant: str, promotion: str, member: str) -> list[Seat]:
+    """What a member has ordered in groups of a promotion, whatever became of it."""
+    seat, group = group_members.c, promotion_groups.c
+    same = and_(group.tenant == seat.tenant, group.group == seat.group)
+    here = seat.tenant == tenant, seat.member == member, group.promotion == promotion
+    return [
+        record_of(Seat, row) for row in await work.rows(select(group_members).join(promotion_groups, same).where(*here))
+    ]
+
+
+async def seat_of_purchase(work: Work, tenant: str, purchase: str) -> Seat | None:
+    """The seat that an order is for, when it was placed in a group."""
+    here = group_members.c.tenant == tenant, group_members.c.purchase == purchase
+    row = await work.row(select(group_members).where(*here))
+    return None if row is None else record_of(Seat, row)
+
+
+async def put_seat(work: Work, seat: Seat) -> None:
+    """Insert what a member ordered in a group, or replace what he left unpaid before."""
+    await work.put(group_members, [row_of(seat)])
+
+
+async def orders_in(work: Work, group: Group) -> list[str]:
+    """The orders of a group, paid or not."""
+    here = group_members.c.tenant == group.tenant, group_members.c.group == group.group
+    return [row.purchase for row in await work.rows(select(group_members.c.purchase).where(*here))]
 
 
 async def accept_share(work: Work, tenant: str, promotion: str, shared_by: str, accepted_by: str) -> bool:

@@ -1,4 +1,4 @@
-"""A purchase: products that a customer orders, and the nine states between asking and the end.
+"""A purchase: products that a customer orders, and the ten states between asking and the end.
 
 A purchase begins as an `obligation`: prices are copied from the products on that day, nobody has promised anything, and
 a deadline closes it. Money makes it `paid`, in the very unit of work in which a payment is captured. The brand sends it
@@ -8,6 +8,10 @@ a deadline closes it. Money makes it `paid`, in the very unit of work in which a
 Whoever does not want it asks for its `return`; the brand agrees (`consent`), and when the goods are back the money goes
 back (`refund`), as far as it was captured and never further. A brand that cannot deliver closes a paid purchase and
 gives everything back. Money that arrives for a purchase which is no longer waiting for it goes back at once.
+
+Whoever buys together with others pays as he joins, and then his purchase is `gathering`: the money is there, nothing
+else happens yet. When the group is full it is `paid` like any other; when the group does not come together, all of the
+money goes back. The group decides that (`cloud.promotions`), and nobody takes a single purchase out of it.
 
 What has no parcel (a further period of a rental) is done the moment it is paid.
 
@@ -25,12 +29,18 @@ from cloud.errors import IllegalEvent
 from cloud.products.model import NO_TERMS, Period, Product, Terms
 from cloud.providers.payment import Channel
 
-# In the words of the trade and in its order; a purchase's number on the wire is the place here.
-PurchaseState = Literal["obligation", "paid", "delivered", "received", "return", "consent", "refund", "close", "done"]
+# In the words of the trade and in its order; a purchase's number on the wire is the place here, so what came later
+# stands at the end.
+PurchaseState = Literal[
+    "obligation", "paid", "delivered", "received", "return", "consent", "refund", "close", "done", "gathering"
+]
 STATES: tuple[PurchaseState, ...] = get_args(PurchaseState)
 PurchaseEvent = Literal[
     "pay",  # the money is there
     "pay_at_once",  # the money is there, and there is nothing to send
+    "pay_in_group",  # the money is there, and the group is not full yet
+    "fill",  # the group is full
+    "disband",  # the group did not come together
     "expire",  # nobody paid in time
     "cancel",  # the customer or the brand took it back before it was paid
     "give_up",  # paid, and the brand cannot deliver
@@ -48,6 +58,9 @@ Effect = Literal["accrue", "earn", "forfeit", "agree", "renew", "void", "settle"
 TRANSITIONS: Mapping[tuple[PurchaseState, PurchaseEvent], tuple[PurchaseState, tuple[Effect, ...]]] = {
     ("obligation", "pay"): ("paid", ("agree", "accrue", "install")),
     ("obligation", "pay_at_once"): ("done", ("renew", "accrue", "settle", "earn")),
+    ("obligation", "pay_in_group"): ("gathering", ()),
+    ("gathering", "fill"): ("paid", ("agree", "accrue", "install")),
+    ("gathering", "disband"): ("close", ("repay",)),
     ("obligation", "expire"): ("close", ()),
     ("obligation", "cancel"): ("close", ()),
     ("paid", "give_up"): ("close", ("void", "forfeit", "repay")),
@@ -60,8 +73,10 @@ TRANSITIONS: Mapping[tuple[PurchaseState, PurchaseEvent], tuple[PurchaseState, t
     ("consent", "give_back"): ("refund", ("void", "forfeit", "repay")),
 }
 
+# Money arrives.
+PAYS: tuple[PurchaseEvent, ...] = ("pay", "pay_at_once", "pay_in_group")
 # Purchases whose money lies in advances.
-ADVANCED: tuple[PurchaseState, ...] = ("paid", "delivered", "received", "return", "consent")
+ADVANCED: tuple[PurchaseState, ...] = ("gathering", "paid", "delivered", "received", "return", "consent")
 ENDED: tuple[PurchaseState, ...] = ("refund", "close", "done")
 
 # goods: bought. rental: at least one line is rented. reservation: to be bought later. renewal: a further period.
@@ -97,6 +112,11 @@ class Line:
     def goods_fen(self) -> int:
         """What the pieces cost, without freight, installation and deposit: what recommending earns a share of."""
         return self.price_fen * self.quantity - self.discount_fen
+
+    @property
+    def amount_fen(self) -> int:
+        """What is to be paid for it in all."""
+        return self.goods_fen + self.freight_fen + (self.install_fen + self.deposit_fen) * self.quantity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,7 +241,7 @@ def advance(
             purchase,
             state=state,
             due_ms=None if lasts_ms is None else now_ms + lasts_ms,
-            paid_ms=now_ms if event in ("pay", "pay_at_once") else purchase.paid_ms,
+            paid_ms=now_ms if event in PAYS else purchase.paid_ms,
             received_ms=now_ms if event == "confirm" else purchase.received_ms,
             return_ms=now_ms if event == "ask_return" else purchase.return_ms,
             ended_ms=now_ms if state in ENDED else None,

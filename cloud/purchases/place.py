@@ -63,8 +63,9 @@ async def place_purchase(
     memo: str = "",
     *,
     pricing: Pricing = as_offered,
+    pay_by_ms: int | None = None,
 ) -> Purchase:
-    """Write an order that waits for its money; one that costs nothing is paid at once.
+    """Write an order that waits for its money, until `pay_by_ms` at the latest; one that costs nothing is paid at once.
 
     FleetError: invalid (product, quantity, period), gone member, too_many unpaid orders; what `pricing` raises.
     """
@@ -76,7 +77,8 @@ async def place_purchase(
     kind: PurchaseKind = "reservation" if reserved else "goods"
     if any(line.period is not None for line in lines):
         kind = "rental"
-    return await _write(work, deadlines, tenant, member, kind, await pricing(lines), receiver, memo)
+    priced = await pricing(lines)
+    return await _write(work, deadlines, tenant, member, kind, priced, receiver, memo, pay_by_ms=pay_by_ms)
 
 
 async def place_renewal(work: Work, deadlines: Deadlines, tenant: str, rental: str, period: str) -> Purchase:
@@ -111,7 +113,9 @@ async def _write(
     receiver: Receiver,
     memo: str,
     rental: str | None = None,
+    pay_by_ms: int | None = None,
 ) -> Purchase:
+    due_ms = work.now_ms + deadlines.pay_ms
     buyer = await member_of(work, tenant, member, lock=True)  # so that the unpaid ones are counted once
     if await store.count_unpaid(work, tenant, member) >= UNPAID_MAX:
         raise FleetError("too_many", f"{UNPAID_MAX} orders wait for their money: pay or cancel some", field="content")
@@ -130,7 +134,7 @@ async def _write(
         receiver=receiver,
         memo=memo,
         rental=rental,
-        due_ms=work.now_ms + deadlines.pay_ms,
+        due_ms=due_ms if pay_by_ms is None else min(due_ms, pay_by_ms),
         created_ms=work.now_ms,
     )
     if purchase.amount_fen > AMOUNT_MAX_FEN:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 from cloud.database import Work
 from cloud.errors import IllegalEvent
@@ -12,10 +11,10 @@ from cloud.members.model import advances
 from cloud.payments.browse import payments_for
 from cloud.payments.model import OPEN, Payment
 from cloud.payments.request import OPEN_MS, NewPayment, open_payment
-from cloud.payments.till import Purpose, Till
+from cloud.payments.till import Till
 from cloud.providers.payment import Channel
 from cloud.purchases import store
-from cloud.purchases.model import Deadlines
+from cloud.purchases.model import Deadlines, PurchaseEvent
 from cloud.purchases.steps import purchase_of, step
 
 PURCHASE = "purchase"
@@ -50,17 +49,15 @@ async def prepay(work: Work, till: Till, tenant: str, purchase: str, channel: Ch
     return await open_payment(work, till, wanted)
 
 
-def purchase_purpose(deadlines: Deadlines) -> Purpose:
-    """What payments of purchases are for."""
-    return Purpose(name=PURCHASE, captured=partial(_captured, deadlines))
-
-
-async def _captured(deadlines: Deadlines, work: Work, payment: Payment, ledger: Ledger) -> str | None:
+async def captured(
+    deadlines: Deadlines, work: Work, payment: Payment, ledger: Ledger, *, event: PurchaseEvent | None = None
+) -> str | None:
+    """Money came for a purchase, which takes it by `event` (None: by its own); or why it does not want it any more."""
     found = await store.find_purchase(work, payment.tenant, payment.subject, lock=True)
     if found is None or found.deleted_ms is not None:
         return f"there is no order {payment.subject}"
     if found.state != "obligation":
         return f"the order {payment.subject} is {found.state} and waits for no money"
     paid = replace(found, payment=payment.payment, pay_channel=payment.channel, transaction=payment.transaction or "")
-    await step(work, ledger, paid, paid.when_paid, deadlines, "system")
+    await step(work, ledger, paid, event or paid.when_paid, deadlines, "system")
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -20,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 
-from cloud.database import Work, metadata, record_of, row_of, tenant_column
+from cloud.database import Work, metadata, one_of, record_of, row_of, tenant_column
 from cloud.purchases.model import Delivery, Line, Purchase, Receiver
 
 # Lists count what is not deleted, from the index alone.
@@ -113,6 +114,32 @@ async def count_unpaid(work: Work, tenant: str, member: str) -> int:
     """How many purchases of a member wait for their money."""
     here = and_(purchases.c.tenant == tenant, purchases.c.member == member, purchases.c.state == "obligation")
     return int(await work.scalar(select(func.count()).select_from(purchases).where(here)) or 0)
+
+
+async def find_purchases(work: Work, tenant: str, wanted: Collection[str]) -> list[Purchase]:
+    """These purchases, in no order."""
+    found = []
+    for here in one_of(work, purchases.c.purchase, wanted):
+        rows = await work.rows(select(purchases).where(purchases.c.tenant == tenant, here))
+        found += [purchase_from(row) for row in rows]
+    return found
+
+
+async def lock_gathering(work: Work, tenant: str, wanted: Collection[str]) -> list[Purchase]:
+    """Of these purchases those whose group is not over, locked in the order of their numbers."""
+    found = []
+    for here in one_of(work, purchases.c.purchase, sorted(wanted)):
+        query = select(purchases).where(purchases.c.tenant == tenant, purchases.c.state == "gathering", here)
+        rows = await work.rows(query.order_by(purchases.c.purchase).with_for_update())
+        found += [purchase_from(row) for row in rows]
+    return found
+
+
+async def wait_no_more(work: Work, tenant: str, wanted: Collection[str]) -> None:
+    """Of these purchases those that nobody has paid are due now."""
+    for here in one_of(work, purchases.c.purchase, sorted(wanted)):
+        unpaid = purchases.update().where(purchases.c.tenant == tenant, purchases.c.state == "obligation", here)
+        await work.execute(unpaid.values(due_ms=work.now_ms))
 
 
 async def lock_due(work: Work, limit: int) -> list[Purchase]:

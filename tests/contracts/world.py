@@ -25,6 +25,7 @@ from cloud.machines.credentials import Credentials
 from cloud.outcalls import make_due
 from cloud.payments.browse import payments_for
 from cloud.payments.capture import settle_recorded
+from cloud.promotions.expire import disband_due
 from cloud.purchases.expire import pass_due
 from cloud.purchases.prepay import PURCHASE
 from cloud.rentals.expire import dismantle_due, lapse_due
@@ -158,9 +159,10 @@ class World:
         await talk.do("AA-08", send={**phone, "code": code, "weixin": {"nick": "小本", "OpenID": "o-ben"}})
 
     async def pass_time(self, ms: int) -> None:
-        """Let time pass, do what it does to purchases and rentals, and make the calls out that are due."""
+        """Let time pass, do what it does to groups, purchases and rentals, and make the calls out that are due."""
         self.clock.advance(ms)
         settings = self.parts.settings
+        await self.database.transact(partial(disband_due, deadlines=deadlines_of(settings)))
         await self.database.transact(partial(pass_due, deadlines=deadlines_of(settings)))
         await self.database.transact(lapse_due)
         await self.database.transact(partial(dismantle_due, grace_ms=settings.rental_grace_ms))

@@ -43,7 +43,7 @@ async def list_orders(call: Call[Nothing, OrderWindow]) -> Orders:
 
     `status`, `amount`, `freight`, `install_cost`, `deposit`, `refunded`, `rental_id`, `vid` and the further spellings
     of the address are additions. `state` is the place in the chain: 0 obligation, 1 paid, 2 delivered, 3 received,
-    4 return, 5 consent, 6 refund, 7 close, 8 done.
+    4 return, 5 consent, 6 refund, 7 close, 8 done, and 9 gathering: paid in a group that is not full yet.
     """
     found = await list_purchases(call.work, call.subject.reach, call.query.ask)
     return Orders(total=found.total, orders=[order_told(purchase) for purchase in found.items])

@@ -76,17 +76,20 @@ class ReceiverAsk(Asked):
         )
 
 
-class OrderAsk(Asked):
+class BasketAsk(Asked):
     content: Annotated[tuple[LineAsk, ...], ONE_OR_MANY, Field(min_length=1, max_length=LINES_MAX)]
     receiver: Annotated[ReceiverAsk, FROM_TEXT]
     memo: Annotated[str, Field(max_length=1_000)] = ""
-    coupon_id: Annotated[str, Field(max_length=48)] = ""
 
     def wanted(self) -> list[Wanted]:
         """As the domain has it."""
         return [
             Wanted(product=line.product_id, quantity=line.quantity, period=line.period or None) for line in self.content
         ]
+
+
+class OrderAsk(BasketAsk):
+    coupon_id: Annotated[str, Field(max_length=48)] = ""
 
 
 class DeliveryAsk(Asked):

@@ -11,6 +11,7 @@ from cloud.accounts.model import Permission, Reach
 from cloud.accounts.people import tenant_named
 from cloud.errors import FleetError
 from cloud.facades.dialect import Call, Nothing, Operation
+from cloud.facades.iot.orders_shapes import BasketAsk
 from cloud.facades.iot.promotions_shapes import (
     AdvertisementAsk,
     AdvertisementsAsk,
@@ -29,12 +30,14 @@ from cloud.facades.iot.promotions_shapes import (
     PromotionsAsk,
     PromotionsTold,
     PromotionTold,
+    SeatTold,
     ShareTold,
 )
 from cloud.facades.iot.visits import visit
 from cloud.facades.iot.wire import BRANDS, CUSTOMERS, OFFICES, allow
 from cloud.promotions import advertise, browse, coupons, groups
 from cloud.promotions.offer import change_promotion, open_promotion, promotion_of
+from cloud.wiring import deadlines_of
 
 EVERYBODY = OFFICES | CUSTOMERS
 
@@ -101,9 +104,25 @@ async def list_coupons(call: Call[Nothing, CouponsAsk]) -> CouponsTold:
     return CouponsTold(total=found.total, coupons=[CouponTold.of(one) for one in found.items])
 
 
-async def open_group(call: Call[Nothing, Nothing]) -> GroupTold:
-    """Open a group that buys together; others join it. An addition to the documented operations."""
-    return GroupTold.of(await groups.open_group(call.work, call.tenant, call.path["id"], call.subject.user))
+async def open_group(call: Call[BasketAsk, Nothing]) -> SeatTold:
+    """Open a group that buys together, with an order at its price; others join it.
+
+    The order is paid like every other (`prepay`), and its money takes a seat: `state` 9 (gathering). When all seats are
+    paid for, every order in it is paid (1) and goes its usual way; a group that does not come together in time gives
+    everybody's money back by itself. An addition to the documented operations.
+    """
+    body = call.body
+    opened = await groups.open_group(
+        call.work,
+        deadlines_of(call.parts.settings),
+        call.tenant,
+        call.path["id"],
+        call.subject.user,
+        body.wanted(),
+        body.receiver.parsed(),
+        body.memo,
+    )
+    return SeatTold.at(*opened)
 
 
 async def list_groups(call: Call[Nothing, GroupsAsk]) -> GroupsTold:
@@ -118,9 +137,20 @@ async def read_group(call: Call[Nothing, OfBrand]) -> GroupTold:
     return GroupTold.of(await groups.group_of(call.work, tenant, call.path["id"]))
 
 
-async def join_group(call: Call[Nothing, Nothing]) -> GroupTold:
-    """Join a group; when it is full, everybody in it gets a coupon. An addition to the documented operations."""
-    return GroupTold.of(await groups.join_group(call.work, call.tenant, call.path["id"], call.subject.user))
+async def join_group(call: Call[BasketAsk, Nothing]) -> SeatTold:
+    """Join a group with an order at its price; paying it takes a seat. An addition to the documented operations."""
+    body = call.body
+    joined = await groups.join_group(
+        call.work,
+        deadlines_of(call.parts.settings),
+        call.tenant,
+        call.path["id"],
+        call.subject.user,
+        body.wanted(),
+        body.receiver.parsed(),
+        body.memo,
+    )
+    return SeatTold.at(*joined)
 
 
 async def list_advertisements(call: Call[Nothing, AdvertisementsAsk]) -> AdvertisementsTold:

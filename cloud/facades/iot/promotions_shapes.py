@@ -26,6 +26,7 @@ from cloud.promotions.model import (
     PromotionKind,
 )
 from cloud.promotions.offer import NewPromotion
+from cloud.purchases.model import Purchase
 
 Id = Annotated[str, Field(max_length=48)]
 Name = Annotated[str, Field(min_length=1, max_length=NAME_CHARS_MAX)]
@@ -220,7 +221,10 @@ class ShareTold(Single):
 
 
 class GroupTold(Single):
-    """One group: `forming` until it is full (`formed`) or its time is over (`failed`)."""
+    """One group: `forming` until its `size` seats are paid for (`formed`) or its time is over (`failed`).
+
+    `joined` counts the seats that are paid for.
+    """
 
     top: ClassVar[tuple[str, ...]] = ("group_id",)
     group_id: str
@@ -247,6 +251,20 @@ class GroupTold(Single):
         )
 
 
+class SeatTold(GroupTold):
+    """One group, and the order that was placed in it: paid like any other, it takes a seat."""
+
+    top: ClassVar[tuple[str, ...]] = ("group_id", "order_id")
+    order_id: str
+    amount: Money
+
+    @classmethod
+    def at(cls, one: Group, order: Purchase) -> SeatTold:
+        """A group and an order in it in the words of this dialect."""
+        group = GroupTold.of(one).model_dump()
+        return cls(**group, order_id=order.purchase, amount=yuan(order.amount_fen))
+
+
 class GroupsTold(Listed):
     groups: list[GroupTold]
 
@@ -256,11 +274,13 @@ class GroupsAsk(Window):
         "group_id": "group",
         "promotion_id": "promotion",
         "leader": "leader",
+        "state": "state",
         "open_tms": "opened_ms",
         "deadline_tms": "deadline_ms",
     }
     promotion_id: Id | None = None
     leader: Id | None = None
+    state: GroupState | None = None
 
 
 class AdvertisementAsk(Asked):

@@ -22,6 +22,7 @@ from cloud.members.wallet import join
 from cloud.outcalls import make_due
 from cloud.payments.capture import apply_report, settle_recorded
 from cloud.payments.store import find_payment, payments
+from cloud.promotions.expire import disband_due
 from cloud.providers.recording import RECORDING, settled
 from cloud.purchases.expire import pass_due
 from cloud.rentals.expire import dismantle_due, lapse_due, lapse_used_up
@@ -121,12 +122,17 @@ class Shop:
         self.database.clock.advance(ms)  # type: ignore[attr-defined]
         async with self.database.work() as work:  # nobody signs in again for it
             await work.execute(accounts.tokens.update().values(expires_ms=work.now_ms + 3_600_000))
+        await self.do_due()
+        await self.make_calls()
+
+    async def do_due(self) -> None:
+        """What time has brought about by now."""
         deadlines = deadlines_of(self.parts.settings)
+        await self.database.transact(partial(disband_due, deadlines=deadlines))
         await self.database.transact(partial(pass_due, deadlines=deadlines))
         await self.database.transact(lapse_due)
         await self.database.transact(lapse_used_up)
         await self.database.transact(partial(dismantle_due, grace_ms=self.parts.settings.rental_grace_ms))
-        await self.make_calls()
 
     async def make_calls(self) -> None:
         """Make the calls out that are due."""

@@ -1,25 +1,18 @@
-"""Promotions: what they take off an order, to the fen; coupons that are used once; groups, shares, advertisements."""
+"""Promotions: what they take off an order, to the fen; coupons that are used once; shares, advertisements."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud.accounts.store import tokens
-from cloud.errors import IllegalEvent
 from cloud.machines.register import register
 from cloud.promotions.model import (
-    GROUP_TRANSITIONS,
-    Group,
-    GroupEvent,
-    GroupState,
     Item,
     Promotion,
-    advance_group,
     best_reduction,
     less,
     reduction_of,
@@ -66,19 +59,6 @@ def test_the_best_reduction_and_a_coupon_leave_nothing_below_zero(
     assert sum(first) == max([0, *(sum(reduction_of(one, items)) for one in running)])
     rest = less(items, first)
     assert all(item.amount_fen >= 0 for item in less(rest, reduction_of(coupon, rest)))
-
-
-@pytest.mark.parametrize("state", ["forming", "formed", "failed"])
-@pytest.mark.parametrize("event", ["join", "fill", "expire"])
-def test_every_cell_of_a_group_is_a_transition_or_raises(state: GroupState, event: GroupEvent) -> None:
-    group = Group(
-        tenant="t1", group="GB1", promotion="PM1", leader="a", state=state, size=2, joined=1, opened_ms=0, deadline_ms=1
-    )
-    if (state, event) in GROUP_TRANSITIONS:
-        assert advance_group(group, event) == GROUP_TRANSITIONS[state, event]
-    else:
-        with pytest.raises(IllegalEvent):
-            advance_group(group, event)
 
 
 async def offer(shop: Shop, **more: Any) -> str:
@@ -182,26 +162,6 @@ async def test_who_shares_earns_a_coupon_once_for_everybody_who_accepts(shop: Sh
     assert await shop.status("anna", "POST", f"/promotions/{shared}/accept", {"user_id": "anna"}) == 422
     assert len(await shop.told("anna", "GET", "/coupons")) == 1
     assert await shop.told("carl", "GET", "/coupons") == []
-
-
-async def test_a_group_that_is_full_gives_everybody_in_it_a_coupon(shop: Shop) -> None:
-    together = await offer(shop, type="group", group_size=3, group_hours=2)
-    group = (await shop.told("anna", "POST", f"/promotions/{together}/groups"))["group_id"]
-    assert await shop.status("anna", "POST", f"/groups/{group}/join") == 400
-    assert (await shop.told("ben", "POST", f"/groups/{group}/join"))["state"] == "forming"
-    assert await shop.told("ben", "GET", "/coupons") == []
-    assert (await shop.told("carl", "POST", f"/groups/{group}/join"))["state"] == "formed"
-    assert await shop.status("dora", "POST", f"/groups/{group}/join") == 400
-    for who in ("anna", "ben", "carl"):
-        (coupon,) = await shop.told(who, "GET", "/coupons")
-        assert (await buy(shop, coupon=coupon["coupon_id"], who=who))["discount"] == 20
-    late = (await shop.told("anna", "POST", f"/promotions/{together}/groups"))["group_id"]
-    await shop.pass_time(2 * HOUR_MS)
-    assert (await shop.told("anna", "GET", f"/groups/{late}"))["state"] == "failed"
-    assert await shop.status("ben", "POST", f"/groups/{late}/join") == 400
-    states = {one["group_id"]: one["state"] for one in await shop.told("ben", "GET", "/groups")}
-    assert states == {group: "formed", late: "failed"}
-    assert await shop.status("rita", "GET", f"/groups/{group}") in (403, 404)
 
 
 async def test_rules_that_cannot_hold_are_refused(shop: Shop) -> None:
