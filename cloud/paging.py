@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, Integer, Row, ScalarSelect, Select, bindparam, func, literal, select
@@ -28,6 +29,8 @@ PAGE_MAX = 5_000
 OFFSET_MAX = PAGE_MAX * PAGE_SIZE_MAX
 # Counting a million rows takes longer than everything else in a list together, and nobody reads the last digits.
 COUNT_MAX = 100_000
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 # Listings that a browse function keeps for the questions it is asked again; each has about 100 kB.
 LISTINGS_KEPT = 100
@@ -97,21 +100,24 @@ class Listing:
         self._total: ColumnElement[int] | None = None
         self._made: dict[tuple[str | None, ...], tuple[Select[Any], Select[tuple[int]]]] = {}
 
-    async def page(self, work: Work, ask: Ask, make: Callable[[Row[Any]], T]) -> Page[T]:
+    async def page(
+        self, work: Work, ask: Ask, make: Callable[[Row[Any]], T], given: Mapping[str, Any] = NOTHING
+    ) -> Page[T]:
         """Cut one page; FleetError invalid for a `sort` that is not one of `sorts`. Without one, ties order.
 
-        `ask.equals` names columns of `sorts` too: a name that is not there is a bug of the dialect that asked.
+        `ask.equals` names columns of `sorts` too: a name that is not there is a bug of the dialect that asked. `given`
+        are the values of what else the query binds.
         """
         key = (ask.sort, *sorted(ask.equals))
         if key not in self._made:
             self._made[key] = self._cut(ask.sort, key[1:])
         cut, counted = self._made[key]
-        narrow = {f"equal_{name}": value for name, value in ask.equals.items()}
+        narrow = {**given, **{f"equal_{name}": value for name, value in ask.equals.items()}}
         rows = await work.rows(cut, {**narrow, "page_size": ask.page_size, "page_start": ask.start})
         # Nothing here, and something before it: then no row told how long the list is.
         alone = 0 if rows or not ask.start else await work.scalar(counted, narrow)
         total = rows[0]._mapping[IN_ALL] if rows else alone
-        if self._grows and total == COUNT_MAX and not narrow and self._total is None:
+        if self._grows and total == COUNT_MAX and not ask.equals and self._total is None:
             self._total = literal(COUNT_MAX)
             self._made.clear()
         return Page([make(row) for row in rows], total, ask.page, ask.page_size)

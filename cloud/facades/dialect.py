@@ -53,8 +53,9 @@ class Lenient(BaseModel):
     """Base of what older clients ask: fields nobody knows are passed over, and a number may come as text or text as a
     number, because the programs that send it were written in languages that do not tell the two apart.
 
-    A word of a few may come in capitals. A field that is null was not sent, and neither was an empty one that holds no
-    text: such programs send all the fields they know, and forms the boxes that nobody filled in. An empty text is one.
+    A word of a few may come in capitals. Blanks around a text are no part of it: people type them, and scanners end
+    with a new line. A field that is null was not sent, and neither was an empty one that holds no text: such programs
+    send all the fields they know, and forms the boxes that nobody filled in. An empty text is one.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True, coerce_numbers_to_str=True)
@@ -64,34 +65,40 @@ class Lenient(BaseModel):
     def _without_blanks(cls, sent: Any) -> Any:
         if not isinstance(sent, dict):
             return sent
-        texts, words = _texts(cls), _words(cls)
-        return {
-            name: _as_declared(value, words.get(name, ()))
-            for name, value in sent.items()
-            if name not in texts or not (value is None or (value == "" and not texts[name]))
-        }
+        fields = _fields(cls)
+        told = {name: fields[name].meant(value) if name in fields else value for name, value in sent.items()}
+        return {name: value for name, value in told.items() if name not in fields or fields[name].is_sent(value)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """What a field may hold: any text, a secret (which stays as it is), one of some words."""
+
+    is_text: bool
+    is_secret: bool
+    words: tuple[Any, ...]
+
+    def meant(self, value: Any) -> Any:
+        """A text without what stands around it, a word whatever its capitals; every other value as it is."""
+        if not isinstance(value, str) or self.is_secret:
+            return value
+        text = value.strip()
+        return text.lower() if text.lower() in self.words and text not in self.words else text
+
+    def is_sent(self, value: Any) -> bool:
+        """Whether this is a value at all."""
+        return value is not None and (value != "" or self.is_text)
 
 
 @cache
-def _texts(shape: type[BaseModel]) -> dict[str, bool]:
-    """Of every name under which a field may be sent, whether it holds text."""
-    return {name: not {str, SecretStr}.isdisjoint(_kinds(kind)) for name, kind in _sent_as(shape)}
-
-
-@cache
-def _words(shape: type[BaseModel]) -> dict[str, tuple[Any, ...]]:
-    """Of every name under which a field may be sent, the words that it may be."""
-    return {
-        name: tuple(one for kind in _kinds(of) if get_origin(kind) is Literal for one in get_args(kind))
-        for name, of in _sent_as(shape)
-    }
-
-
-def _as_declared(value: Any, words: tuple[Any, ...]) -> Any:
-    """The word that is meant, whatever its capitals; every other value as it is."""
-    if not words or not isinstance(value, str) or value in words:
-        return value
-    return next((word for word in words if isinstance(word, str) and word == value.strip().lower()), value)
+def _fields(shape: type[BaseModel]) -> dict[str, _Field]:
+    """Every name under which a field may be sent."""
+    found = {}
+    for name, of in _sent_as(shape):
+        kinds = set(_kinds(of))
+        words = tuple(one for kind in kinds if get_origin(kind) is Literal for one in get_args(kind))
+        found[name] = _Field(not {str, SecretStr}.isdisjoint(kinds), SecretStr in kinds, words)
+    return found
 
 
 def _sent_as(shape: type[BaseModel]) -> Iterator[tuple[str, Any]]:

@@ -146,7 +146,10 @@ def _from_text(value: Any) -> Any:
 
 def _one_or_many(value: Any) -> Any:
     value = _from_text(value)
-    return value if value is None or isinstance(value, list) else [value]
+    if isinstance(value, list):
+        # `name[]=` is how a form says that there are none.
+        return [one for one in value if one not in ("", None)]
+    return None if value is None else [value]
 
 
 # For fields that are lists or objects: in a form they may come as JSON text, and a list of one as the one.

@@ -13,25 +13,10 @@ from cloud.errors import FleetError
 from cloud.paging import Ask, Page, page
 from cloud.products.model import Product
 from cloud.products.shelf import on_shelf
-from cloud.products.store import product_from, products
+from cloud.products.store import JSON_COLUMNS, product_from, products
 
-_SORTS = {
-    name: products.c[name]
-    for name in (
-        "shelf_state",
-        "kind",
-        "product",
-        "name",
-        "description",
-        "tags",
-        "bonus",
-        "sequence",
-        "price_fen",
-        "list_price_fen",
-        "created_ms",
-        "changed_ms",
-    )
-}
+# JSON is in no order that anybody asks for.
+_SORTS = {column.name: column for column in products.c if column.name not in JSON_COLUMNS}
 
 
 async def list_products(work: Work, reach: Reach, ask: Ask) -> Page[Product]:

@@ -49,7 +49,7 @@ products = Table(
     Index("ix_products_product", "product"),
 )
 
-_JSON: dict[str, Any] = {
+JSON_COLUMNS: dict[str, Any] = {
     "introduction": tuple[str, ...],
     "rent": Rent,
     "commission": Terms,
@@ -59,7 +59,7 @@ _JSON: dict[str, Any] = {
 
 def product_from(row: Row[Any]) -> Product:
     """A row as the product it holds."""
-    parsed = {name: msgspec.json.decode(getattr(row, name), type=kind) for name, kind in _JSON.items()}
+    parsed = {name: msgspec.json.decode(getattr(row, name), type=kind) for name, kind in JSON_COLUMNS.items()}
     return record_of(Product, row, **parsed)
 
 
@@ -79,5 +79,5 @@ async def find_products(work: Work, tenant: str, wanted: set[str]) -> dict[str, 
 async def put_product(work: Work, product: Product) -> None:
     """Insert or replace a product."""
     values = row_of(product)
-    parts = {name: msgspec.json.encode(values[name]).decode() for name in _JSON}
+    parts = {name: msgspec.json.encode(values[name]).decode() for name in JSON_COLUMNS}
     await work.put(products, [{**values, **parts}])

@@ -23,10 +23,10 @@ ROWS_MAX = 800
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """`quantity` items of `goods` were put into the aisle with this id."""
+    """`quantity` items of `goods` were put into the aisle with this id; None is whatever lies there."""
 
     aisle: str
-    goods: str
+    goods: str | None
     quantity: int
 
 
@@ -91,10 +91,10 @@ def _known(aisles: Sequence[Aisle], filled: Sequence[Filled]) -> Mapping[str, Ai
         aisle = known.get(row.aisle)
         if aisle is None:
             raise FleetError("not_found", f"this machine has no aisle {row.aisle!r}", field="list.aisle_id")
-        if not aisle.for_sale or aisle.goods != row.goods:
-            raise FleetError(
-                "invalid", f"{row.goods!r} do not lie in aisle {row.aisle!r}", field="list.vendor_goods_id"
-            )
+        if not aisle.for_sale or row.goods not in (None, aisle.goods):
+            what = "no goods are configured for" if row.goods is None else f"{row.goods!r} do not lie in"
+            detail = f"{what} aisle {row.aisle!r}"
+            raise FleetError("invalid", detail, field="list.vendor_goods_id")
         if row.quantity < 0:
             raise FleetError("invalid", f"{row.quantity} cannot be filled in", field="list.goods_num")
     return known

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal, get_args
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Row,
     Select,
     Table,
     and_,
     bindparam,
+    case,
+    false,
     func,
     literal,
     select,
@@ -26,7 +29,7 @@ from cloud.accounts.model import Reach
 from cloud.accounts.reach import unseen, within
 from cloud.database import Work, record_of
 from cloud.errors import FleetError
-from cloud.machines.model import Machine, MachineProfile, MachineState
+from cloud.machines.model import PRESENT_MS, Machine, MachineProfile, MachineState
 from cloud.machines.store import (
     faults,
     machine_configs,
@@ -56,6 +59,11 @@ class Figures:
     water: WaterState | None = None
 
 
+# How a device is, in a word. Lists are sorted in this order.
+Condition = Literal["normal", "away", "faulty", "stopped", "new"]
+CONDITIONS: tuple[Condition, ...] = get_args(Condition)
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceSeen:
     """One machine. `config_version` is the newest that was decided; 0 is none. `owner` "" is nobody."""
@@ -69,6 +77,22 @@ class DeviceSeen:
     config_version: int
     guests: tuple[str, ...] = ()
     figures: Figures = field(default_factory=Figures)
+
+    @property
+    def condition(self) -> Condition:
+        """The first that holds of new, stopped, away and faulty; `_CONDITION` is the same rule for lists."""
+        if self.machine.claimed_ms is None:
+            return "new"
+        if self.profile.stopped:
+            return "stopped"
+        if not self.online:
+            return "away"
+        return "faulty" if self.faults else "normal"
+
+    @property
+    def software(self) -> str:
+        """What it says that it runs, or what it was delivered with."""
+        return self.state.software or self.profile.fw_version
 
 
 _PROFILE = [column for column in machine_profiles.c if column.name not in ("tenant", "machine")]
@@ -94,6 +118,15 @@ _VERSION = (
     .where(machine_configs.c.tenant == machines.c.tenant, machine_configs.c.machine == machines.c.machine)
     .scalar_subquery()
 )
+# Positions in CONDITIONS.
+_PRESENT = and_(machine_states.c.online, machine_states.c.last_seen_ms >= bindparam("since_ms", type_=BigInteger))
+_CONDITION = case(
+    (machines.c.claimed_ms.is_(None), CONDITIONS.index("new")),
+    (func.coalesce(machine_profiles.c.stopped, false()), CONDITIONS.index("stopped")),
+    (~func.coalesce(_PRESENT, false()), CONDITIONS.index("away")),
+    (_FAULTS > 0, CONDITIONS.index("faulty")),
+    else_=CONDITIONS.index("normal"),
+)
 _BLANK = MachineProfile(tenant="", machine="")
 # What a list of devices is sorted and filtered by.
 _COLUMNS: dict[str, ColumnElement[Any]] = {
@@ -101,12 +134,18 @@ _COLUMNS: dict[str, ColumnElement[Any]] = {
     **{name: machines.c[name] for name in ("machine", "tenant", "name", "place", "shop", "claimed_ms")},
     "owner": func.coalesce(_OWNER, ""),
     "came_ms": machine_states.c.came_ms,
+    "condition": _CONDITION,
+    "fw_version": func.coalesce(func.nullif(machine_states.c.software, ""), machine_profiles.c.fw_version, ""),
 }
 
 
 async def list_devices(work: Work, reach: Reach, ask: Ask) -> Page[DeviceSeen]:
-    """Machines in service within reach, by id; sorted and filtered by what is known of them."""
-    found = await _listing(reach).page(work, ask, lambda row: _seen(row, work.now_ms))
+    """Machines in service within reach, by id; sorted and filtered by what is known of them.
+
+    `condition` is a position in CONDITIONS there.
+    """
+    now = {"since_ms": work.now_ms - PRESENT_MS}
+    found = await _listing(reach).page(work, ask, lambda row: _seen(row, work.now_ms), now)
     return Page(await _completed(work, found.items), found.total, found.page, found.page_size)
 
 

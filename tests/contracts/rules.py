@@ -214,7 +214,7 @@ async def _(told: Told) -> None:
     assert days == sorted(set(days))
     if str(told.sent.get("time_type")) == "3":
         first, last = (
-            int(str(told.sent.get(name, open_)).replace("-", ""))
+            int(str(told.sent.get(name, open_)).replace("-", "")) or open_
             for name, open_ in (("begin_day", 0), ("end_day", 99999999))
         )
         assert all(first <= day <= last for day in days)

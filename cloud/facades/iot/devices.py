@@ -24,7 +24,6 @@ from cloud.facades.iot.devices_shapes import (
     ShareQuery,
     StatisticsTold,
     StatTold,
-    state_of,
 )
 from cloud.facades.iot.wire import BRANDS, CUSTOMERS, OFFICES, PLATFORM, allow, moment_ms, same_id
 from cloud.leaving import device_is_cleared, device_retires
@@ -40,7 +39,7 @@ from cloud.members import devices as homes
 from cloud.products.model import UNSPECIFIED, Product
 from cloud.products.shelf import products_of, refit_machines
 from cloud.rentals.begin import begin_at_home
-from cloud.water.devices import DeviceSeen, device_seen
+from cloud.water.devices import CONDITIONS, DeviceSeen, device_seen
 from cloud.water.devices import list_devices as list_devices_seen
 from cloud.water.equip import equip
 
@@ -117,7 +116,11 @@ async def change_device_service(call: Call[ServiceChangeAsk, Nothing]) -> Servic
 async def read_device_state(call: Call[Nothing, Nothing]) -> StatTold:
     """How a device is, and what it has done so far: both by its own word. One answer, because both have one path."""
     seen = await _seen(call)
-    return StatTold(state=state_of(seen), run_state=RunStateTold.of(seen), statistics=StatisticsTold.of(seen.figures))
+    return StatTold(
+        state=CONDITIONS.index(seen.condition),
+        run_state=RunStateTold.of(seen),
+        statistics=StatisticsTold.of(seen.figures),
+    )
 
 
 async def bind_device(call: Call[BindAsk, Nothing]) -> DeviceTold:

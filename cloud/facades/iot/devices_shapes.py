@@ -12,7 +12,7 @@ from cloud.facades.fields import FROM_TEXT, ONE_OR_MANY
 from cloud.facades.iot.wire import Asked, Listed, Moment, Money, Single, Told, Window, iso, yuan
 from cloud.limits import NAME_CHARS_MAX
 from cloud.machines.model import MachineProfile
-from cloud.water.devices import DeviceSeen, Figures
+from cloud.water.devices import CONDITIONS, DeviceSeen, Figures
 
 # The numbers of the documentation. "": what it is to be is not decided.
 MODES: dict[int, str] = {0: "", 1: "sale", 2: "timed_rental", 3: "metered_rental", 4: "vending", 8: "test"}
@@ -43,8 +43,10 @@ class DevicesAsk(Window):
         "vid": "tenant",
         "user_id": "owner",
         "uid": "owner",
+        "state": "condition",
         "type": "mode",
         "name": "name",
+        "remark": "remark",
         "brand": "brand",
         "model": "model",
         "hw_version": "hw_version",
@@ -66,13 +68,17 @@ class DevicesAsk(Window):
     device_id: Id | None = None
     vendor_id: Id | None = None
     user_id: Id | None = None
+    state: Annotated[int, Field(ge=0, lt=len(CONDITIONS))] | None = None
     type: Mode | None = None
     name: Line | None = None
+    remark: Line | None = None
     brand: Line | None = None
     model: Line | None = None
     hw_version: Line | None = None
     sw_version: Line | None = None
     fw_version: Line | None = None
+    asm_tms: Moment = None
+    manufacture_tms: Moment = None
     product_id: Id | None = None
     shop_id: Id | None = None
     net_type: Line | None = None
@@ -246,13 +252,13 @@ class DeviceTold(Single):
         """A device on the wire."""
         machine, profile, state = seen.machine, seen.profile, seen.state
         return cls(
-            state=state_of(seen),
+            state=CONDITIONS.index(seen.condition),
             type=_NUMBERS[profile.mode],
             device_id=machine.machine,
             device_ids=machine.machine,
             brand=profile.brand,
             model=profile.model,
-            fw_version=state.software or profile.fw_version,
+            fw_version=seen.software,
             hw_version=profile.hw_version,
             sw_version=profile.sw_version,
             asm_tms=iso(profile.assembled_ms),
@@ -284,17 +290,6 @@ class DeviceTold(Single):
                 reason=state.config_reason or "",
             ),
         )
-
-
-def state_of(seen: DeviceSeen) -> int:
-    """How a device is, in one number: the first that holds of 4, 3, 1, 2, else 0."""
-    if seen.machine.claimed_ms is None:
-        return 4
-    if seen.profile.stopped:
-        return 3
-    if not seen.online:
-        return 1
-    return 2 if seen.faults else 0
 
 
 class DevicesTold(Listed):

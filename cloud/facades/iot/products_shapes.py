@@ -246,19 +246,35 @@ class ProductWindow(Window):
         "sequence": "sequence",
         "bonus": "bonus",
         "price": "price_fen",
+        "freight": "freight_fen",
+        "install": "with_install",
+        "maintain": "with_maintenance",
+        "install_cost": "install_fen",
+        "maintain_cost": "maintenance_fen",
         "orig_price": "list_price_fen",
+        "notify_url": "notify_url",
         "create_tms": "created_ms",
     }
     vid: Annotated[str, Field(max_length=48, description="Of this brand.")] = ""
     state: _Count | None = None
     type: Annotated[
         ProductKind | None,
-        BeforeValidator(lambda value: _KINDS.get(int(value)) if str(value).isdecimal() else value),
+        BeforeValidator(lambda value: _KINDS.get(int(value), value) if str(value).isdecimal() else value),
     ] = None
     prod_id: str | None = None
     name: str | None = None
+    desc: str | None = None
+    tags: str | None = None
+    sequence: _Count | None = None
     bonus: bool | None = None
     price: Yuan | None = None
+    freight: Yuan | None = None
+    install: bool | None = None
+    maintain: bool | None = None
+    install_cost: Yuan | None = None
+    maintain_cost: Yuan | None = None
+    orig_price: Yuan | None = None
+    notify_url: str | None = None
 
 
 class ResourceTold(Told):

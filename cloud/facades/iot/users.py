@@ -94,7 +94,7 @@ async def change_user(call: Call[UserChange, Nothing]) -> UserTold:
     elif call.body.vid not in (None, "", member.tenant):
         raise FleetError("invalid", "a user does not move to another brand: his wallet is with this one", field="vid")
     change = ProfileChange(
-        name=call.body.name,
+        name=call.body.name or None,
         avatar=call.body.avatar,
         email=call.body.email,
         area=call.body.area,

@@ -47,6 +47,7 @@ class UsersAsk(Window):
     columns: ClassVar[Mapping[str, str]] = {
         "uid": "member",
         "name": "name",
+        "avatar": "avatar",
         "mobile": "phone",
         "email": "email",
         "area": "area",
@@ -69,6 +70,7 @@ class UsersAsk(Window):
     email: Line | None = None
     area: Line | None = None
     address: Line | None = None
+    remark: Line | None = None
     state: State | None = None
     type: Figure | None = None
     vip: bool | None = None

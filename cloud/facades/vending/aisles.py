@@ -154,7 +154,8 @@ async def _aisle_seen(call: Call[AisleAsk, Nothing]) -> Aisle:
 
 class FilledAsk(Asked):
     aisle_id: Id
-    vendor_goods_id: Id
+    # The documented list of aisles does not tell it, so a client may not know it.
+    vendor_goods_id: Id | None = None
     goods_num: Quantity
 
 

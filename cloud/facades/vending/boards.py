@@ -215,7 +215,7 @@ async def _period(call: Call[BoardAsk, Nothing], calendar: Calendar, shop: str) 
 
 
 def _day(number: int | None, field: str) -> date | None:
-    if number is None:
+    if not number:  # 0 is how some programs say that there is none.
         return None
     try:
         return day_numbered(number)

@@ -67,6 +67,10 @@ _DAY = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:[T ][\d:]*)?")
 Day = Annotated[int, BeforeValidator(_digits, json_schema_input_type=int), Field(ge=0, le=99_999_999)]
 
 
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
 def _is_sent(value: Any) -> bool:
     return value not in (0, "0", False, "false")
 
@@ -92,7 +96,7 @@ class Asked(Lenient):
     def _without_empty_ones(cls, fields: Any) -> Any:
         if not isinstance(fields, dict):
             return fields
-        return {name: value for name, value in fields.items() if value is not None and value != ""}
+        return {name: value for name, value in fields.items() if not _is_empty(value)}
 
 
 class PageAsked(Asked):

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+from cloud.machines.model import PRESENT_MS
 from cloud.machines.planogram import current_config
 from cloud.machines.register import claim
 from cloud.members.wallet import top_up
 from cloud.water.place import PlacePour, place_pour
 from cloud.water.purifier import put_purifier
 from shared.clock import ManualClock
-from shared.messages import PourEnded
+from shared.messages import FaultChanged, PourEnded
 from shared.water import Outlet, PurifierConfig, ServicePlan
 from tests.cloud.fleet import CREDENTIALS, Device, say
 from tests.cloud.iot.world import Iot
@@ -77,6 +78,21 @@ async def test_everybody_sees_the_devices_he_may(iot: Iot) -> None:
     await iot.refused(403, "agent-acme-boss", "GET", "/devices/D1")
     await iot.refused(404, "owner-rival", "GET", "/devices/D1")
     assert (await iot.told("admin", "GET", f"/users/{anna}"))["data"]["devices"] == 1
+
+
+async def test_devices_are_found_by_how_they_are(iot: Iot, clock: ManualClock) -> None:
+    well, faulty, stopped, _away = [await purifier(iot, clock, f"P{number}") for number in range(4)]
+    await register(iot, "P4")
+    await iot.told("owner-acme", "PUT", "/devices/P2/svc", {"state": 1})
+    clock.advance(PRESENT_MS + 1)
+    await say(iot.database, well.hello(), faulty.hello(), stopped.hello())
+    await say(iot.database, faulty.fact(FaultChanged(code="leak", scope="machine", active=True)))
+    for state, machine in enumerate(("P0", "P3", "P1", "P2", "P4")):
+        found = (await iot.told("owner-acme", "GET", "/devices", state=state))["devices"]
+        assert [(one["device_id"], one["state"]) for one in found] == [(machine, state)]
+        assert (await iot.told("owner-acme", "GET", f"/devices/{machine}/stat"))["data"]["state"] == state
+    worst_first = (await iot.told("owner-acme", "GET", "/devices", sort="state", order="desc"))["devices"]
+    assert [one["state"] for one in worst_first] == [4, 3, 2, 1, 0]
 
 
 async def test_what_the_machine_enforces_reaches_it_as_its_signed_configuration(iot: Iot, clock: ManualClock) -> None:
