@@ -15,7 +15,7 @@ from firmware_sim.demo.book import Person
 from firmware_sim.demo.clients import Account, Platform, Program
 from firmware_sim.demo.people import TROUBLE, Tally
 from firmware_sim.demo.stage import Stage
-from firmware_sim.demo.stories import SOME, STORIES, Ask, Happening, Story
+from firmware_sim.demo.stories import IN_SHOP, SOME, STORIES, Ask, Happening, Story
 from firmware_sim.demo.wire import Refused
 
 # What a restocker carries at once.
@@ -43,6 +43,7 @@ class Players:
             for aisle in machine.aisles()
         }
         self._recorded: set[str] = set()
+        self._turn = asyncio.Lock()
 
     async def work(self) -> None:
         """Tell every story: once, or again and again."""
@@ -65,7 +66,8 @@ class Players:
         while True:
             pause_s = BREATH_S
             with contextlib.suppress(*TROUBLE):
-                await self._play(story, programs)
+                async with self._turn if story.by_turns else contextlib.nullcontext():
+                    await self._play(story, programs)
                 self._tally.hear(story)
                 if story.again_s is None:
                     self._tally.tell(story.title)
@@ -131,7 +133,7 @@ class Players:
         return {}
 
     async def _fill(self, account: Program) -> None:
-        """Look which machine lacks most, put goods into its emptiest aisles, and say so."""
+        """Look which machine lacks most, put goods into its emptiest aisles, say so, and stay until it has heard it."""
         machines = (await account.ask("1.0", sort=3, page_size=10))["vendor_list"]
         lacking = [machine for machine in machines if machine["out_num"] or machine["stock_num"]] or machines
         machine = lacking[0]["vendor_id"]
@@ -153,6 +155,19 @@ class Players:
             await self._stage.sim.load(where, board, motor, one["goods_num"])
         self._tally.restocks += 1
         self._tally.tell(f"official account: {len(carried)} items put into {machine}")
+        await self._booked(account, told["record_id"])
+
+    async def _booked(self, account: Program, record: str) -> None:
+        """Wait until the machine has answered for every aisle of a restock."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DEADLINE_S):
+                while True:
+                    records = (await account.ask("3.0", **IN_SHOP))["list"]
+                    lines = next(one["aisle_list"] for one in records if one["record_id"] == record)
+                    if all(line["state"] != "waiting" for line in lines):
+                        return
+                    await asyncio.sleep(BREATH_S)
+        raise Refused("late", f"{record} is not booked within {DEADLINE_S:.0f} s")
 
     async def _take_one_out(self, account: Program, machine: str) -> Values:
         """Take an item out of the machine's fullest aisle; how many are left there is to be said."""

@@ -45,11 +45,15 @@ class Happening:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """Told until it was heard to its end, and with `again_s` once more after so many seconds, on average."""
+    """Told until it was heard to its end, and with `again_s` once more after so many seconds, on average.
+
+    Of those `by_turns` one is told at a time: one person does them, who fills no machine that he calls empty.
+    """
 
     title: str
     steps: tuple[Ask | Happening, ...]
     again_s: float | None = None
+    by_turns: bool = False
 
 
 def ask(
@@ -83,6 +87,7 @@ ROUND: Final = Story(
         happens("board", of="official account", shows="$orders orders, $money yuan today"),
     ),
     again_s=8.0,
+    by_turns=True,
 )
 
 SHELVES: Final = Story(
@@ -121,8 +126,9 @@ REPAIR: Final = Story(
     "what is out of order is seen to",
     (
         ask("restocker", "1.0", sort=3, keep={"machine": "vendor_list.0.vendor_id"}),
-        ask("restocker", "1.1", vendor_id="$machine"),
-        ask("restocker", "7.2", **IN_SHOP, is_send=0, deal_status=1, keep={"fault": "fault_list.0.fault_id"}),
+        # His own fault, and not the newest: what machines report comes and goes by itself.
+        ask("restocker", "1.1", vendor_id="$machine", keep={"fault": "fault_id"}),
+        ask("restocker", "7.2", **IN_SHOP, is_send=0, deal_status=1),
         ask(
             "restocker",
             "7.1",
@@ -136,6 +142,7 @@ REPAIR: Final = Story(
         ask("restocker", "7.6", fault_id="$fault", deal_remark="看过了", deal_status=3),
     ),
     again_s=15.0,
+    by_turns=True,
 )
 
 # --- the water platform: who buys ---

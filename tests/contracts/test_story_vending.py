@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from cloud.audit import ledger_drift
+from firmware_sim.demo.players import dig, filled
+from firmware_sim.demo.stories import REPAIR, Ask
 from shared.messages import FaultChanged
 from tests.contracts.rules import yuan
 from tests.contracts.world import BRAND, World
@@ -102,3 +104,18 @@ async def test_what_is_configured_reaches_the_machine(world: World) -> None:
     await keeper.do(
         "2.0", send={"vendor_id": "VI107", "normal": 1}, expect={"aisle_list": [{"aisle_id": "AI56", "is_set": 0}]}
     )
+
+
+async def test_the_repair_of_the_demo_is_told_whatever_comes_and_goes(world: World) -> None:
+    """A fault that a machine reports in the middle of it, and that is over at once, is not the one he is sent to."""
+    keeper = world.talk("vending")
+    values: dict[str, object] = {}
+    for step in REPAIR.steps:
+        assert isinstance(step, Ask)
+        world.clock.advance(1_000)
+        await world.machines.report("VI64", FaultChanged(code="board_silent", scope="board-1", active=True))
+        told = await keeper.do(step.operation, send=filled(step.fields, values) | SHOP)
+        assert all(dig(told, place) == wanted for place, wanted in step.until.items())
+        values |= {name: dig(told, place) for name, place in step.keep.items()}
+        await world.machines.report("VI64", FaultChanged(code="board_silent", scope="board-1", active=False))
+    await keeper.do("7.5", send={"fault_id": values["fault"]}, expect={"fault_info": {"deal_status": 3}})

@@ -10,8 +10,10 @@ from msgspec import Meta
 
 from cloud.load.columns import Id, Moment, Row, Text
 from cloud.load.noun import Draft, Run, TableNoun
+from cloud.load.nouns.machines import Configurations
 from cloud.machines.profile import ServiceChange, change_service
 from cloud.machines.store import lock_machines, machine_profiles
+from cloud.products.shelf import refit_machines
 from shared.water import ServiceMode
 
 
@@ -23,7 +25,13 @@ class DeviceRow(Row, frozen=True, kw_only=True):
         ServiceMode | Literal[""],
         Meta(title="服务模式", description="What it asks money for; empty: not decided. A purifier learns it."),
     ] = ""
-    product: Annotated[Text, Meta(title="产品编号", description="Which product it is one of.")] = ""
+    product: Annotated[
+        Text,
+        Meta(
+            title="产品编号",
+            description="Which product it is one of; it becomes what that specifies.",
+        ),
+    ] = ""
     maker: Annotated[Text, Meta(title="厂牌", description="Whose make it is.")] = ""
     model: Annotated[Text, Meta(title="型号", description="The maker's name for it.")] = ""
     hw_version: Annotated[Text, Meta(title="硬件版本", description="Of its hardware.")] = ""
@@ -65,6 +73,20 @@ class _Devices(TableNoun[DeviceRow]):
                 change = ServiceChange(mode=row.mode or None, ends_ms=row.service_ends or 0, stopped=row.stopped)
                 await change_service(run.work, run.credentials, brand, row.machine, change, run.actor)
         await super().write(run, brand, drafts)
+        await refit_machines(run.work, brand, await _becoming(run, brand, drafts))
+
+
+async def _becoming(run: Run, brand: str, drafts: Sequence[Draft[DeviceRow]]) -> set[str]:
+    """The products of which there is a machine from now on: it becomes what its product says, after the commit.
+
+    A new one that came with a configuration of its own keeps that: a world that was dumped is the same when it is
+    loaded.
+    """
+    new = [draft.after.machine for draft in drafts if draft.before is None and draft.after.product]
+    configs = await Configurations.of(run).read(run, brand, new)
+    bare = {machine for machine, config in configs.items() if config.purifier is None}
+    moved = {d.after.machine for d in drafts if d.before is not None and d.before.product != d.after.product}
+    return {draft.after.product for draft in drafts if draft.after.machine in bare | moved} - {""}
 
 
 def _service(row: DeviceRow) -> tuple[Any, ...]:

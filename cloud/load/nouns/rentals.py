@@ -16,8 +16,10 @@ from msgspec import Meta
 from cloud import outcalls
 from cloud.load.columns import FIRST, Fen, Id, Lasting, Moment, Sum, Text
 from cloud.load.noun import Counted, Draft, Run, TableNoun, values_of
+from cloud.machines.store import machines
 from cloud.members.model import deposits
 from cloud.members.opening import book_openings
+from cloud.members.store import members
 from cloud.products.store import products
 from cloud.rentals.model import HELD, RentalState
 from cloud.rentals.plan import PLAN
@@ -94,14 +96,21 @@ class RentalRow(Lasting, frozen=True, kw_only=True):
 
 class _Rentals(TableNoun[RentalRow]):
     async def settle(self, run: Run, brand: str, drafts: Sequence[Draft[RentalRow]]) -> None:
+        named = {draft.after.machine for draft in drafts if draft.after.machine}
         names = await values_of(run.work, products, brand, "product", {d.after.product for d in drafts}, "name")
-        held = await find_holders(run.work, brand, {d.after.machine for d in drafts if d.after.machine})
+        left = await values_of(run.work, members, brand, "member", {d.after.member for d in drafts}, "left_ms")
+        retired = await values_of(run.work, machines, brand, "machine", named, "retired_ms")
+        held = await find_holders(run.work, brand, named)
         for draft in drafts:
             row = draft.after
             if draft.before is None and "name" not in draft.given:
                 draft.becomes(name=names[row.product])
             if problem := _problem(row):
                 draft.object(*problem)
+            elif row.state in HELD and left[row.member] is not None:
+                draft.object("member", f"has left, and a rental that is {row.state} is somebody's")
+            elif _holds(row) and retired[str(row.machine)] is not None:
+                draft.object("machine", f"is out of service for good, and a rental that is {row.state} needs it")
             elif _holds(row) and held.setdefault(str(row.machine), row.rental) != row.rental:
                 draft.object("machine", f"is held by the rental {held[str(row.machine)]!r}")
 

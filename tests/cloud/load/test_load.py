@@ -17,11 +17,15 @@ from cloud.database import Database, Work, metadata
 from cloud.downlink import Outgoing, lease
 from cloud.load.formats import read_book
 from cloud.load.load import Outcome, load
-from cloud.machines.planogram import current_config
+from cloud.machines.planogram import current_config, current_configs
 from cloud.machines.register import claim
 from cloud.members.wallet import top_up, wallet_balance
+from cloud.outcalls import make_due
+from cloud.products.shelf import REFIT
+from cloud.water.refit import refit_handler
 from shared.clock import ManualClock
 from shared.messages import ApplyConfig, Command, MachineConfig, SetSelling, decode_ask
+from shared.water import PurifierConfig
 from tests.cloud.fleet import CREDENTIALS, VAULT, Device, say
 
 PASSWORDS = Passwords(b"pepper")
@@ -438,5 +442,87 @@ async def test_what_hangs_on_a_bad_line_is_refused_with_it_and_the_rest_is_kept(
     outcome = await loaded(database, tmp_path, mended)
     assert (told(outcome), outcome.written) == ([], True)
     assert [counts.unchanged for noun, counts in outcome.counts.items() if noun == "rentals"] == [1]
+    async with database.look(tenant="acme") as work:
+        assert await ledger_drift(work, "acme") == 0
+
+
+EQUIPPED = """
+brands:
+- {brand: acme, name: 云岭}
+products:
+- product: P1
+  name: 净水机
+  price_fen: 100
+  specification:
+    mode: vending
+    cartridges: [{position: 1, name: PP 棉, timer_mode: both, lifetime_hours: 4320, worklife_hours: 540}]
+    outlets: [{warmth: cold, name: 冰水, flow_ul_per_s: 30000}]
+- {product: P2, name: 没有说明, price_fen: 100}
+machines:
+- {machine: VI1, name: 新的}
+- {machine: VI2, name: 无说明}
+- {machine: VI3, name: 自带配置, purifier: {outlets: [{warmth: hot, relay: 4}], plan: {plan: own, mode: sale}}}
+device_profiles:
+- {machine: VI1, product: P1}
+- {machine: VI2, product: P2}
+- {machine: VI3, product: P2}
+"""
+
+
+async def test_a_machine_becomes_what_its_product_says(database: Database, tmp_path: Path) -> None:
+    """As one that is registered does, after the commit; one that comes with a configuration of its own keeps that."""
+
+    async def purifiers() -> dict[str, PurifierConfig | None]:
+        await make_due(database, {REFIT: refit_handler(CREDENTIALS)})
+        async with database.look(tenant="acme") as work:
+            return {machine: config.purifier for machine, config in (await current_configs(work, "acme", None)).items()}
+
+    assert (await loaded(database, tmp_path, EQUIPPED)).written
+    found = await purifiers()
+    assert sorted(found) == ["VI1", "VI3"], "a product without a specification leaves its machine alone"
+    new, own = found["VI1"], found["VI3"]
+    assert new is not None
+    assert own is not None
+    assert [(outlet.warmth, outlet.nominal_ml_per_s) for outlet in new.outlets] == [("cold", 30)]
+    assert ([filter_.name for filter_ in new.filters], new.plan.mode) == (["PP 棉"], "vending")
+    assert (own.plan.plan, [outlet.warmth for outlet in own.outlets]) == ("own", ["hot"])
+    assert not (await loaded(database, tmp_path, EQUIPPED)).differences
+    async with database.look(tenant="acme") as work:
+        assert not await work.rows(select(metadata.tables["outcalls"])), "the same book again asks for nothing"
+    # Another product, and it is another machine.
+    await loaded(database, tmp_path, EQUIPPED.replace("{machine: VI3, product: P2}", "{machine: VI3, product: P1}"))
+    moved = (await purifiers())["VI3"]
+    assert moved is not None
+    assert [outlet.warmth for outlet in moved.outlets] == ["cold"]
+
+
+HELD = """
+brands:
+- {brand: acme, name: 云岭}
+products:
+- {product: P1, name: 净水机, price_fen: 100}
+machines:
+- {machine: VI1, name: 大堂, until: 2026-02-01}
+- {machine: VI2, name: 楼上}
+members:
+- {member: CU1, name: '', until: 2026-03-01}
+- {member: CU2, name: 安}
+rentals:
+- {rental: R1, product: P1, member: CU1, machine: VI2, state: running, began: 2026-01-01, deposit_fen: 500}
+- {rental: R2, product: P1, member: CU1, bought_days: 30}
+- {rental: R3, product: P1, member: CU2, machine: VI1, state: overdue, began: 2026-01-01}
+- {rental: R4, product: P1, member: CU1, machine: VI1, state: ended, began: 2026-01-01, until: 2026-02-01}
+- {rental: R5, product: P1, member: CU2, machine: VI2, state: running, began: 2026-01-01}
+"""
+
+
+async def test_a_rental_is_held_by_somebody_who_is_there(database: Database, tmp_path: Path) -> None:
+    outcome = await loaded(database, tmp_path, HELD, keep_good=True)
+    assert told(outcome) == [
+        "rentals, row 13, column member: 'CU1': has left, and a rental that is running is somebody's",
+        "rentals, row 14, column member: 'CU1': has left, and a rental that is agreed is somebody's",
+        "rentals, row 15, column machine: 'VI1': is out of service for good, and a rental that is overdue needs it",
+    ]
+    assert outcome.counts["rentals"].created == 2
     async with database.look(tenant="acme") as work:
         assert await ledger_drift(work, "acme") == 0

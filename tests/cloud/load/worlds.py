@@ -183,7 +183,12 @@ def _finish_device(row: Any, world: World) -> Any:
     return replace(row, mode=plan.mode, service_ends=plan.ends_wall_ms, stopped=row.stopped and machine.until is None)
 
 
-def _finish_rental(row: Any, _: World) -> Any:
+def _finish_rental(row: Any, world: World) -> Any:
+    """What is held is held by somebody who is there, and so is its machine."""
+    left = {one.member for one in of_brand(world, "members", row.brand) if one.until is not None}
+    retired = {one.machine for one in of_brand(world, "machines", row.brand) if one.until is not None}
+    if row.state != "ended" and (row.member in left or row.machine in retired):
+        return None
     withheld = min(row.withheld_fen, row.deposit_fen)
     ended = 1 if row.state == "ended" and row.until is None else row.until if row.state == "ended" else None
     row = replace(row, withheld_fen=withheld, until=ended)
