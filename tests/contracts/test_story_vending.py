@@ -106,6 +106,28 @@ async def test_what_is_configured_reaches_the_machine(world: World) -> None:
     )
 
 
+async def test_what_is_done_elsewhere_is_told(world: World) -> None:
+    """Goods put away and money given back over the native API."""
+    keeper = world.talk("vending")
+    brand = world.settled.callers["native"]["brand"]
+    (await world.client.patch("/api/v1/goods/VG9", headers=brand, json={"archived": True})).raise_for_status()
+    # They lie in VI107, and can be put nowhere else.
+    await keeper.do("2.1", send={"vendor_id": "VI107"}, expect={"goods_list": [{"vendor_goods_id": "VG9"}]})
+    await keeper.do("2.1", send={"vendor_id": "VI119"}, refute={"goods_list": [{"vendor_goods_id": "VG9"}]})
+
+    order = (await keeper.do("6.1", send=SHOP))["order_list"][0]
+    named = {"vendor_order_id": order["vendor_order_id"]}
+    refunds = f"/api/v1/orders/{order['vendor_order_id'].removeprefix('VO')}/refunds"
+    for fen, back, status in ((100, 1, 2), (200, 3, 3)):
+        world.clock.advance(60_000)
+        keyed = {**brand, "Idempotency-Key": f"refund-of-{fen}"}
+        answer = await world.client.post(refunds, headers=keyed, json={"amount_fen": fen, "reason": "stale"})
+        answer.raise_for_status()
+        now = {"refund_price": back, "order_status": status, "lastmodtime": world.clock.wall_ms() // 1000}
+        await keeper.do("6.2", send=named, expect={"info": {**now, "pay_time": order["pay_time"]}})
+    await keeper.do("4.0", send=SHOP, expect={"data": {"money": 3, "num": 1}})
+
+
 async def test_the_repair_of_the_demo_is_told_whatever_comes_and_goes(world: World) -> None:
     """A fault that a machine reports in the middle of it, and that is over at once, is not the one he is sent to."""
     keeper = world.talk("vending")

@@ -15,7 +15,7 @@ from cloud.errors import FleetError
 from cloud.facades.dialect import Call, Nothing, Operation
 from cloud.facades.fields import FROM_TEXT
 from cloud.facades.vending.wire import Asked, Id, Name, Search, Switch, Told, machine_seen, person, shop_seen
-from cloud.machines.aisles import aisle_of_id
+from cloud.machines.aisles import aisle_of_id, aisles_of
 from cloud.machines.model import Aisle
 from cloud.stock.browse import warehouse_of
 from cloud.stock.rearrange import rearrange
@@ -95,9 +95,11 @@ class AisleGoodsTold(Told):
 
 
 async def get_aisle_goods(call: Call[AisleGoodsAsk, Nothing]) -> AisleGoodsTold:
-    """The goods that can be put into a device's aisles; `search` is found in name, id and bar code."""
-    await machine_seen(call, call.body.vendor_id)
-    found = await all_goods(call.work, call.tenant, search=call.body.search)
+    """The goods that lie in a device's aisles or can be put there; `search` is found in name, id and bar code."""
+    machine = await machine_seen(call, call.body.vendor_id)
+    aisles = await aisles_of(call.work, call.tenant, machine.machine)
+    there = {aisle.goods for aisle in aisles if aisle.listed and aisle.for_sale}
+    found = await all_goods(call.work, call.tenant, search=call.body.search, archived=None)
     return AisleGoodsTold(
         goods_list=[
             AisleGoods(
@@ -107,6 +109,7 @@ async def get_aisle_goods(call: Call[AisleGoodsAsk, Nothing]) -> AisleGoodsTold:
                 goods_img_list=list(one.pictures),
             )
             for one in found
+            if not one.archived or one.goods in there
         ]
     )
 

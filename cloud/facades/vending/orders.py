@@ -24,7 +24,7 @@ from cloud.facades.vending.wire import (
 )
 from cloud.machines.aisles import aisles_of
 from cloud.machines.browse import machine_names
-from cloud.orders.browse import OrderFilter, list_orders, order_of
+from cloud.orders.browse import OrderFilter, list_orders, order_of, refunds_of
 from cloud.orders.model import Order
 from cloud.paging import Ask
 from cloud.payments.browse import last_channel
@@ -177,12 +177,19 @@ async def get_order_info(call: Call[OrderAsk, Nothing]) -> OrderTold:
             pay_way=await _pay_way(call, order),
             pay_means=order.means,
             refund_price=yuan(order.paid_fen if order.state == "refunded" else order.refunded_fen),
-            lastmodtime=seconds(order.ended_ms or order.claimed_ms or order.placed_ms),
+            lastmodtime=seconds(await _changed_ms(call, order)),
             delete=None,
             vendor_num=machine.number or machine.name,
             goods_all_num=1,
         )
     )
+
+
+async def _changed_ms(call: Call[OrderAsk, Nothing], order: Order) -> int:
+    """When something became of it last; giving money back for what was delivered is that, too."""
+    if order.state == "delivered" and order.refunded_fen:
+        return (await refunds_of(call.work, call.tenant, order.order))[-1].decided_ms
+    return order.ended_ms or order.claimed_ms or order.placed_ms
 
 
 async def _pay_way(call: Call[OrderAsk, Nothing], order: Order) -> PayWay:
