@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from cloud import settings as settings_
@@ -24,6 +25,7 @@ from cloud.load.schema import json_schema_text
 from cloud.machines.credentials import Credentials
 from cloud.migrations import is_current, migrate
 from cloud.processes import Process, Roles
+from cloud.restored import take_up
 from cloud.settings import Settings, server_secret
 
 ROLES = {
@@ -76,6 +78,8 @@ async def _command(asked: argparse.Namespace, settings: Settings) -> int:
         _say("the database is at this release's revision")
     elif asked.command == "admin-reset":
         await _reset(settings, asked.tenant, asked.login)
+    elif asked.command == "restored":
+        await _restored(settings)
     else:
         if asked.command == "all":
             # Where there are several processes, none of them changes tables under the rest: there it is a command.
@@ -120,6 +124,16 @@ async def _books(settings: Settings) -> AsyncIterator[tuple[Database, Credential
         yield database, Credentials(secret), Passwords(pepper_of(secret)), Vault(secret)
     finally:
         await database.close()
+
+
+async def _restored(settings: Settings) -> None:
+    async with _books(settings) as (database, credentials, _, _):
+        told = await database.transact(partial(take_up, credentials=credentials))
+    _say(
+        f"The database begins a new life: {told.machines} machine{'' if told.machines == 1 else 's'} of {told.tenants}"
+        f" tenant{'' if told.tenants == 1 else 's'} will send again what it has forgotten, and get their configuration"
+        " anew. Everybody signs in again. Start the services now."
+    )
 
 
 async def _reset(settings: Settings, tenant: str, login: str) -> None:
@@ -216,6 +230,11 @@ def _parser() -> argparse.ArgumentParser:
     dump.add_argument("--brand", metavar="BRAND", help="this brand alone  只导出一个品牌")
     dump.add_argument("--hashes", action="store_true", help="with the hashes of passwords  包含密码哈希")
     commands.add_parser("migrate", parents=[common], help="bring the database to this release's revision")
+    commands.add_parser(
+        "restored",
+        parents=[common],
+        help="after the database was put back from a backup, before the services start  从备份恢复后",
+    )
     reset = commands.add_parser("admin-reset", parents=[common], help="give a person a new one-time password")
     reset.add_argument("--tenant", default=FIRST_TENANT)
     reset.add_argument("--login", default=FIRST_LOGIN)

@@ -277,7 +277,7 @@ def is_collision(error: DBAPIError) -> bool:
 
 
 async def incarnation(work: Work) -> str:
-    """The id of this database's life; changed by hand after a restore (`renew_incarnation`)."""
+    """The id of this database's life; another one after a restore (`cloud/restored.py`)."""
     found = await work.scalar(select(installation.c.incarnation))
     assert isinstance(found, str), "the migrations write this row"
     return found

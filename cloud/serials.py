@@ -36,6 +36,11 @@ async def skip_to(work: Work, tenant: str, kind: str, at_least: int) -> None:
     await work.execute(serials.update().where(here).values(last=at_least))
 
 
+async def skip_all(work: Work, count: int) -> None:
+    """So many numbers of every kind may have been given where this database does not know of it."""
+    await work.execute(serials.update().values(last=serials.c.last + count))
+
+
 async def last_serial(work: Work, tenant: str, kind: str) -> int:
     """The number given last; 0 before the first."""
     here = (serials.c.tenant == tenant) & (serials.c.kind == kind)
