@@ -118,13 +118,17 @@ _VERSION = (
     .where(machine_configs.c.tenant == machines.c.tenant, machine_configs.c.machine == machines.c.machine)
     .scalar_subquery()
 )
+# Few at a time: found once for the whole list, and not for every machine of it.
+_FAULTY = tuple_(machines.c.tenant, machines.c.machine).in_(
+    select(faults.c.tenant, faults.c.machine).where(faults.c.active)
+)
 # Positions in CONDITIONS.
 _PRESENT = and_(machine_states.c.online, machine_states.c.last_seen_ms >= bindparam("since_ms", type_=BigInteger))
 _CONDITION = case(
     (machines.c.claimed_ms.is_(None), CONDITIONS.index("new")),
     (func.coalesce(machine_profiles.c.stopped, false()), CONDITIONS.index("stopped")),
     (~func.coalesce(_PRESENT, false()), CONDITIONS.index("away")),
-    (_FAULTS > 0, CONDITIONS.index("faulty")),
+    (_FAULTY, CONDITIONS.index("faulty")),
     else_=CONDITIONS.index("normal"),
 )
 _BLANK = MachineProfile(tenant="", machine="")
