@@ -107,7 +107,7 @@ async def _order(
         raise FleetError("conflict", "he is in this group already", field="group_id")
     if promotion.per_member and len(had) >= promotion.per_member:
         raise FleetError("conflict", f"a customer gets {promotion.per_member} of it and no more", field="promotion_id")
-    placed = await order_in_group(work, deadlines, promotion, member, wanted, receiver, memo, group.deadline_ms)
+    placed = await order_in_group(work, deadlines, promotion, group, member, wanted, receiver, memo)
     await store.put_seat(work, Seat(group.tenant, group.group, member, placed.purchase, work.now_ms))
     return placed
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from cloud.database import Work
 from cloud.errors import FleetError
 from cloud.promotions import store
-from cloud.promotions.model import Coupon, Item, Promotion, best_reduction, less, reduction_of
+from cloud.promotions.model import Coupon, Group, Item, Promotion, best_reduction, less, reduction_of
 from cloud.promotions.offer import promotion_of
 from cloud.purchases.model import Deadlines, Line, Purchase, Receiver
 from cloud.purchases.place import Wanted, place_purchase
@@ -47,13 +47,13 @@ async def order_in_group(
     work: Work,
     deadlines: Deadlines,
     promotion: Promotion,
+    group: Group,
     member: str,
     wanted: Sequence[Wanted],
     receiver: Receiver,
     memo: str,
-    pay_by_ms: int,
 ) -> Purchase:
-    """Write an order at the price of a group, to be paid until `pay_by_ms`.
+    """Write an order at the price of a group, to be paid while the group is forming.
 
     FleetError as `place_purchase`; invalid for an order that the group takes nothing off, or that costs nothing then.
     """
@@ -70,9 +70,17 @@ async def order_in_group(
             raise FleetError("invalid", "a seat costs something, and this would be for nothing", field="content")
         return priced
 
-    tenant = promotion.tenant
     return await place_purchase(
-        work, deadlines, tenant, member, wanted, receiver, memo, pricing=reduced, pay_by_ms=pay_by_ms
+        work,
+        deadlines,
+        group.tenant,
+        member,
+        wanted,
+        receiver,
+        memo,
+        pricing=reduced,
+        group=group.group,
+        pay_by_ms=group.deadline_ms,
     )
 
 

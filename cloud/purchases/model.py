@@ -144,6 +144,7 @@ class Delivery:
 class Purchase:
     """One purchase. Amounts in fen, times in ms. `unit`: the shop, dealer or agent that serves the customer.
 
+    `rental` is set on what renews one, `group` on what is bought together with others.
     `due_ms` is when time does the next thing to it (`BY_TIME`); None: time does nothing.
     """
 
@@ -162,6 +163,7 @@ class Purchase:
     delivery: Delivery = Delivery()
     memo: str = ""
     rental: str | None = None
+    group: str | None = None
     due_ms: int | None = None
     created_ms: int
     paid_ms: int | None = None

@@ -63,9 +63,12 @@ async def place_purchase(
     memo: str = "",
     *,
     pricing: Pricing = as_offered,
+    group: str | None = None,
     pay_by_ms: int | None = None,
 ) -> Purchase:
     """Write an order that waits for its money, until `pay_by_ms` at the latest; one that costs nothing is paid at once.
+
+    `group`: the one that it is bought in.
 
     FleetError: invalid (product, quantity, period), gone member, too_many unpaid orders; what `pricing` raises.
     """
@@ -78,7 +81,7 @@ async def place_purchase(
     if any(line.period is not None for line in lines):
         kind = "rental"
     priced = await pricing(lines)
-    return await _write(work, deadlines, tenant, member, kind, priced, receiver, memo, pay_by_ms=pay_by_ms)
+    return await _write(work, deadlines, tenant, member, kind, priced, receiver, memo, group=group, pay_by_ms=pay_by_ms)
 
 
 async def place_renewal(work: Work, deadlines: Deadlines, tenant: str, rental: str, period: str) -> Purchase:
@@ -113,6 +116,7 @@ async def _write(
     receiver: Receiver,
     memo: str,
     rental: str | None = None,
+    group: str | None = None,
     pay_by_ms: int | None = None,
 ) -> Purchase:
     due_ms = work.now_ms + deadlines.pay_ms
@@ -134,6 +138,7 @@ async def _write(
         receiver=receiver,
         memo=memo,
         rental=rental,
+        group=group,
         due_ms=due_ms if pay_by_ms is None else min(due_ms, pay_by_ms),
         created_ms=work.now_ms,
     )

@@ -46,6 +46,7 @@ purchases = Table(
     Column("delivery", Text, nullable=False),
     Column("memo", Text, nullable=False),
     Column("rental", Text),
+    Column("group", Text),
     Column("due_ms", BigInteger),
     Column("created_ms", BigInteger, nullable=False),
     Column("paid_ms", BigInteger),

@@ -212,6 +212,7 @@ class OrderTold(Single):
     deposit: Money
     refunded: Money
     rental_id: str
+    group_id: str
 
 
 class Orders(Listed):
@@ -311,4 +312,5 @@ def order_told(purchase: Purchase) -> OrderTold:
         deposit=yuan(purchase.deposit_fen),
         refunded=yuan(purchase.repaid_fen),
         rental_id=purchase.rental or "",
+        group_id=purchase.group or "",
     )

@@ -22,6 +22,7 @@ def upgrade() -> None:
         table.drop_constraint("ck_promotion_groups_joined", type_="check")
         table.create_check_constraint("ck_promotion_groups_joined", "joined >= 0 AND joined <= size")
         table.create_check_constraint("ck_promotion_groups_formed", "(state = 'formed') = (joined = size)")
+    op.add_column("purchases", sa.Column("group", sa.Text()))
     forming = sa.text("state = 'forming'")
     op.create_index("ix_promotion_groups_promotion", "promotion_groups", ["tenant", "promotion"])
     op.create_index(
