@@ -40,11 +40,11 @@ async def run(database: Database, deadlines: Deadlines) -> None:
 async def _disband(work: Work, group: Group, deadlines: Deadlines) -> None:
     after = replace(group, state=advance_group(group, "expire"))
     await store.put_group(work, after)
-    ledger = Ledger(work)
     orders = await store.orders_in(work, after)
+    await wait_no_more(work, after.tenant, orders)
+    ledger = Ledger(work)
     gathered = await lock_gathering(work, after.tenant, orders)
     why = f"the group {group.group}"
     closed = [await step(work, ledger, one, "disband", deadlines, why) for one in gathered]
     await ledger.write()
-    await wait_no_more(work, after.tenant, orders)
     await tell(work, [group_event(after), *(purchase_event(one) for one in closed)])

@@ -49,9 +49,9 @@ async def _take(work: Work, ledger: Ledger, deadlines: Deadlines, group: Group, 
     await store.put_group(work, after)
     if after.state == "formed":
         orders = await store.orders_in(work, after)
+        await wait_no_more(work, after.tenant, orders)
         gathered = await lock_gathering(work, after.tenant, orders)
         paid = [await step(work, ledger, one, "fill", deadlines, "system") for one in gathered]
-        await wait_no_more(work, after.tenant, orders)
         await tell(work, [group_event(after), *(purchase_event(one) for one in paid)])
 
 
