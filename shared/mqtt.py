@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -224,7 +225,9 @@ class _Stream(asyncio.Protocol):
             self._transport.abort()
 
     def why(self) -> str:
-        return f"connection lost ({self._end})" if self._end else "the broker closed the connection"
+        if self._end is None:
+            return "the broker closed the connection"
+        return f"connection lost ({getattr(self._end, 'strerror', None) or self._end})"
 
 
 class _Client(paho.Client):
@@ -533,8 +536,15 @@ def _connect_properties(clean: bool) -> Properties:
 
 
 def tls_context(tls: TlsFiles, clock: Clock) -> ssl.SSLContext:
-    """Verification is always on. Only the dates are left out when this computer cannot know what day it is."""
-    context = ssl.create_default_context(cafile=tls.ca_file)
+    """Verification is always on. Only the dates are left out when this computer cannot know what day it is.
+
+    An OSError names the file that cannot be used.
+    """
+    try:
+        context = ssl.create_default_context(cafile=tls.ca_file)
+    except OSError as error:
+        why = "holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
+        raise OSError(error.errno, f"{tls.ca_file}: {why}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if tls.cert_file is not None:
         context.load_cert_chain(tls.cert_file, tls.key_file)
@@ -557,6 +567,17 @@ def _check_dates_against_floor(transport: asyncio.BaseTransport) -> None:
         )
 
 
+def why_not_dialled(error: OSError) -> str:
+    """Why a connection could not be opened, in few words."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate verify failed: {error.verify_message.rstrip('.')}"
+    if isinstance(error, ssl.SSLError):
+        return f"no TLS is spoken there ({error.reason or error})"
+    if isinstance(error, ConnectionError) and error.errno:
+        return os.strerror(error.errno)  # asyncio has words of its own
+    return error.strerror or str(error)
+
+
 async def _dial(address: MqttAddress, clock: Clock, arrived: Callable[[], None]) -> _Stream:
     """Open TCP and TLS; every failure becomes `Disconnected` with the cause."""
     loop = asyncio.get_running_loop()
@@ -569,10 +590,8 @@ async def _dial(address: MqttAddress, clock: Clock, arrived: Callable[[], None])
             )
     except TimeoutError as error:
         raise Disconnected(f"{address}: no connection within {CONNECT_TIMEOUT_S:.0f} s") from error
-    except ssl.SSLCertVerificationError as error:
-        raise Disconnected(f"{address}: certificate verify failed: {error.verify_message}") from error
     except OSError as error:
-        raise Disconnected(f"{address}: {error.strerror or error}") from error
+        raise Disconnected(f"{address}: {why_not_dialled(error)}") from error
     if clock_unset and address.tls is not None:
         try:
             _check_dates_against_floor(transport)

@@ -29,20 +29,22 @@ async def reach(uplink: Uplink, clock: Clock, say: Speech) -> Sequence[Found]:
     tls = uplink.address.tls
     try:
         context = mqtt.tls_context(tls, clock) if tls else None
-    except OSError as error:  # ssl.SSLError is one: a file that holds no certificate
+    except OSError as error:
         fix = say("put the broker's ca.crt there, or leave ca_file out for a public certificate")
-        return [("tls", "bad", f"{uplink.ca_file}: {error.strerror or error}", fix)]
+        return [("tls", "bad", say.sentence(error.strerror), fix)]
     try:
         async with asyncio.timeout(REACH_TIMEOUT_S):
             _, writer = await asyncio.open_connection(uplink.host, uplink.port, ssl=context)
     except ssl.SSLCertVerificationError as error:
-        return [("broker", "ok", where, ""), ("tls", "bad", say.sentence(error.verify_message), _trust(error, say))]
+        return [
+            ("broker", "ok", where, ""),
+            ("tls", "bad", say.sentence(error.verify_message.rstrip(".")), _trust(error, say)),
+        ]
     except (ssl.SSLError, ConnectionResetError) as error:
-        reason = getattr(error, "reason", None) or error.strerror or str(error)
         fix = say("something else listens at this port: look at uplink.port and uplink.tls")
-        return [("broker", "ok", where, ""), ("tls", "bad", say.sentence(reason), fix)]
+        return [("broker", "ok", where, ""), ("tls", "bad", _told(error, say), fix)]
     except (OSError, TimeoutError) as error:
-        reason = say("no answer") if isinstance(error, TimeoutError) else say.sentence(error.strerror or str(error))
+        reason = say("no answer") if isinstance(error, TimeoutError) else _told(error, say)
         fix = say("is there a network (ip route, ping), is the name right (getent hosts), is the port open outwards?")
         return [("broker", "bad", f"{where}: {reason}", fix)]
     try:
@@ -55,6 +57,10 @@ async def reach(uplink: Uplink, clock: Clock, say: Speech) -> Sequence[Found]:
     elif not uplink.tls:
         found.append(("tls", "ok", say("not used: the broker is on this computer"), ""))
     return found
+
+
+def _told(error: OSError, say: Speech) -> str:
+    return say.sentence(mqtt.why_not_dialled(error))
 
 
 def _trust(error: ssl.SSLCertVerificationError, say: Speech) -> str:

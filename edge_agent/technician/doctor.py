@@ -6,6 +6,7 @@ from outside. What only the owner of the ports knows (boards, errors on the line
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -27,6 +28,8 @@ State = Literal["ok", "warn", "bad", "unknown"]
 
 STYLES: Final[Mapping[State, str]] = {"ok": GOOD, "warn": WARN, "bad": BAD, "unknown": QUIET}
 
+# The broker answers, and refuses this machine.
+REFUSED: Final = re.compile("the broker refused|publish refused|subscription refused")
 # Facts that wait although the cloud is connected: the pace after an outage clears as many in ten seconds.
 WAITING_MAX: Final = 500
 
@@ -180,6 +183,8 @@ def _cloud(seen: Examination, status: Mapping[str, Any]) -> None:
     detail = f"{say('Facts waiting')} {waiting}"
     if not status["connected"]:
         fix = say("the machine sells on without the cloud; look at broker and network below")
+        if REFUSED.search(status["not_connected_because"] or ""):  # broker and network are well
+            fix = say.fix("uplink_denied")
         seen.note("cloud", "warn", f"{connected(status, say)}, {detail}", fix)
     elif waiting > WAITING_MAX:
         seen.note(
