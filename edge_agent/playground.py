@@ -29,7 +29,7 @@ from shared.water import FilterSpec, Outlet, PurifierConfig, ServicePlan
 MACHINE: Final = "playground"
 MOTORS: Final = 12
 ON_HAND: Final = 5
-CARBON_LITRES: Final = 8
+CARBON_LITRES: Final = 12
 GOODS: Final = ("water", "cola", "tea", "juice", "nuts", "crisps")
 
 # No broker listens at port 9 (discard): the machine lives without its cloud, as in the field.

@@ -93,11 +93,14 @@ async def _trade(
     stop: asyncio.Event,
     seconds: float | None,
 ) -> None:
-    """Trade until the time is over, somebody presses Ctrl-C, or a process dies."""
+    """Trade until the time is over, somebody presses Ctrl-C, or a process dies.
+
+    Where nobody comes, whoever is alone with the machines may stop an agent and start it again.
+    """
 
     async def look_at_children() -> None:
         while True:
-            for running in stage.children:
+            for running in stage.children if comers else stage.ground:
                 running.check()
             await asyncio.sleep(CHECK_EVERY_S)
 

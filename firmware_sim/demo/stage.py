@@ -9,6 +9,7 @@ import re
 import secrets
 import shlex
 import shutil
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -53,8 +54,13 @@ class Stage:
 
     @property
     def children(self) -> tuple[Child, ...]:
-        """Every process that must live while the stage is used."""
-        return (self.cloud, self.simulator, *self.agents.values())
+        """Every process that must live while the demo trades."""
+        return (*self.ground, *self.agents.values())
+
+    @property
+    def ground(self) -> tuple[Child, ...]:
+        """What machines stand on: without it nothing can be tried."""
+        return (self.cloud, self.simulator)
 
 
 @asynccontextmanager
@@ -134,10 +140,12 @@ async def _cloud(
 
 
 def _write_names(stage: Stage) -> None:
-    """Write down for a shell where the cloud is and how everybody signs in, since it is different in every run."""
+    """Write down for a shell where the cloud and the programs are, and how everybody signs in in this run."""
     names = {"URL": stage.api.url, "TENANT": stage.sign_in["tenant"], "PASSWORD": stage.sign_in["password"]}
     names |= {name.upper(): person.sent for name, person in stage.people.items()}
     lines = [f"{name}={shlex.quote(value)}\n" for name, value in names.items()]
+    # The programs of this very Python: aislectl and the agent.
+    lines.append(f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH\n")
     (stage.folder / NAMES).write_text("".join(lines), encoding="utf-8")
 
 

@@ -133,6 +133,20 @@ async def test_the_first_questions_of_the_readme_are_answered(tmp_path: Path) ->
     assert re.search(r"^data: \{.*\}$", told["events"], re.MULTILINE), told["events"]
 
 
+async def test_whoever_stands_beside_the_purifier_is_answered(tmp_path: Path) -> None:
+    """As the README says it; the live screen goes on until somebody ends it, and is left out."""
+    (block,) = re.findall(r"^   ```sh\n(   \. var/demo/names.sh  .*?)^   ```$", readme(), re.MULTILINE | re.DOTALL)
+    *asked, watch = [line.strip() for line in block.splitlines()]
+    assert watch.startswith("aislectl watch")
+    asked[-1] = asked[-1].replace("doctor", "doctor || test $? = 1")  # no time server is in the demo's world
+    async with quiet_stage(tmp_path):
+        *_, status, water, pour, doctor = await say([f"{one}\n" for one in asked], tmp_path)
+    assert "wp-0001" in status
+    assert "water is given" in water
+    assert "all of it" in pour
+    assert "every check passed" in doctor
+
+
 def readme() -> str:
     return (ROOT / "README.md").read_text("utf-8")
 

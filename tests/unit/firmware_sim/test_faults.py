@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+from pathlib import Path
 
 import pytest
 
@@ -310,6 +312,11 @@ def test_switching_on_what_was_healing_keeps_it_on() -> None:
 def test_the_preset_names_every_kind_that_may_strike_by_chance() -> None:
     assert set(FAULTS) - set(PRESETS["all"]) == {"meter_worn"}
     assert all(0 < rate <= 0.1 for rate in PRESETS["all"].values())
+
+
+def test_the_simulator_s_page_has_every_kind() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs/simulator.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^\| `([a-z_]+)` \|", page, re.MULTILINE)) == sorted(FAULTS)
 
 
 def test_wrong_kinds_and_rates_are_named() -> None:
