@@ -203,6 +203,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "Run {number}: put an empty jug under the outlet, then press Enter.": (
         "第 {number} 次：在出水口放好空量杯，然后按回车。"
     ),
+    "not to be measured by, once more": "不能用来测量，请再来一次",
     "How many millilitres are in the jug (grams on a scale)?": "量杯里有多少毫升（或秤上多少克）？",
     "calibrate asks a person at a terminal; without one give --measured POUR=ML": (
         "校准需要有人在终端前读数；否则请给出 --measured 出水编号=毫升"
@@ -618,6 +619,11 @@ STOPS: Final[tuple[tuple[str, str, str], ...]] = (
         "no configuration",
         "connect the machine: the cloud sends it; none comes: ask the operator",
         "让机器联网，云端会下发；没有下发：询问运营人员",
+    ),
+    (
+        "this ledger never numbered",
+        "stop the agent and put the newest data folder in place; the guide: old-copy",
+        "停止代理程序，放回最新的数据目录；见手册 old-copy",
     ),
     ("stopped: ", "ask the operator: only he ends it", "询问运营人员：只有运营人员能解除"),
     ("the door is open", "shut the door; is it shut, look at its switch", "关门；门已关则检查门开关"),

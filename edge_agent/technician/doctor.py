@@ -172,7 +172,12 @@ async def _lines(seen: Examination) -> None:
         for one in found:
             where = f"{one.url} {say('Slave')} {one.slave}" if one.slave else one.url
             state: State = "bad" if one.pattern in ("port_down", "all_silent", "garbage", "one_silent") else "warn"
-            seen.note("wiring", state, f"{where}: {say.word(one.pattern)} {one.figures}".rstrip(), say.fix(one.pattern))
+            seen.note(
+                "wiring",
+                state,
+                f"{where}: {say.word(one.pattern)} {say.sentence(one.figures)}".rstrip(),
+                say.fix(one.pattern),
+            )
         if not found:
             seen.note("wiring", "ok", f"{line['url']}: {say('slaves that answer')}: {len(line['slaves'])}")
 

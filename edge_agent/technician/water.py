@@ -22,6 +22,8 @@ WARMTHS: Final = ("normal", "cold", "warm", "hot")
 
 # Three runs show how far they lie apart; more cost water.
 RUNS_DEFAULT: Final = 3
+# A pour may be doubtful for once (air, a busy line); then something is wrong.
+POURS_PER_RUN_MAX: Final = 3
 # One litre fits into the measuring jug that a technician carries.
 MEASURED_ML_DEFAULT: Final = 1_000
 
@@ -132,11 +134,15 @@ async def _measured_pour(desk: Desk, asked: Namespace, number: int) -> dict[str,
         raise Refused(
             "nobody_measures", desk.say("calibrate asks a person at a terminal; without one give --measured POUR=ML")
         )
-    desk.margin.print(desk.say("Run {number}: put an empty jug under the outlet, then press Enter.", number=number))
-    sys.stdin.readline()
-    answer = await _pour_at_service(desk, asked.outlet, asked.ml)
-    if answer["state"] != "ended":
-        raise Refused("not_measurable", _poured(desk, answer))
+    for tried in range(1, POURS_PER_RUN_MAX + 1):
+        desk.margin.print(desk.say("Run {number}: put an empty jug under the outlet, then press Enter.", number=number))
+        sys.stdin.readline()
+        answer = await _pour_at_service(desk, asked.outlet, asked.ml)
+        if answer["state"] == "ended":
+            break
+        if tried == POURS_PER_RUN_MAX:
+            raise Refused("not_measurable", _poured(desk, answer))
+        desk.margin.print(f"{_poured(desk, answer)}: {desk.say('not to be measured by, once more')}")
     while True:
         desk.margin.print(desk.say("How many millilitres are in the jug (grams on a scale)?"), end=" ")
         text = sys.stdin.readline()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ AISLECTL = f"{sys.executable} -m edge_agent.technician"
 
 # Two out of three would be bad luck, three of three a fault.
 CALIBRATIONS_MAX = 3
+# What the command says to whoever measures.
+ASKED, AGAIN = "in the jug (grams", "once more"
 
 
 def begin_demo(window: Terminal) -> None:
@@ -78,13 +81,45 @@ def calibrate(window: Terminal) -> None:
         window.type("aislectl calibrate --ml 500 --runs 2")
         for number in (1, 2):
             window.until(f"Run {number}: put an empty jug")
-            window.type("")
-            window.until_counted("in the jug (grams", number)
+            pour_into_the_jug(window, number)
             window.keep(f"calibrate-{number}")
             window.type("510")
         if "measure again" not in window.until_any("from 2 runs", "measure again"):
             return
     raise AssertionError(f"the runs lay apart {CALIBRATIONS_MAX} times\n{window.screen()}")
+
+
+def pour_into_the_jug(window: Terminal, run: int) -> None:
+    """Until the command asks what is in it: a doubtful pour is poured once more."""
+    while True:
+        doubts = window.screen().count(AGAIN)
+        window.type("")
+        screen = window.until_true(partial(moved_on, run=run, doubts=doubts))
+        if screen.count(ASKED) == run:
+            return
+
+
+def moved_on(screen: str, *, run: int, doubts: int) -> bool:
+    return screen.count(ASKED) == run or screen.count(AGAIN) > doubts
+
+
+def test_who_measures_pours_once_more_when_a_pour_is_doubtful(tmp_path: Path) -> None:
+    with terminal(tmp_path, "doubtful", language="C.UTF-8") as window:
+        begin_demo(window)
+        ask(window, "simulate fault meter_stuck", "done")
+        window.type("clear; aislectl calibrate --ml 300 --runs 1")
+        for tried in (1, 2):
+            window.until_counted("Run 1: put an empty jug", tried)
+            window.type("")
+            window.until_counted(AGAIN, tried)
+        window.until_counted("Run 1: put an empty jug", 3)
+        window.type("")
+        window.until_counted("volume doubtful", 3)
+        window.keep("given-up")
+        ask(window, "simulate mend", "done")
+        window.type("clear; aislectl calibrate --ml 300 --runs 1")
+        window.until("Run 1: put an empty jug")
+        pour_into_the_jug(window, 1)
 
 
 def test_water_is_poured_measured_and_calibrated(tmp_path: Path) -> None:
