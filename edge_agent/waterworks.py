@@ -31,7 +31,7 @@ class Waterworks:
     def loops(self) -> dict[str, Coroutine[None, None, None]]:
         """The loops of the water side by their names."""
         return {
-            "watch-meter": self.watch.watch_meter(),
+            "watch-devices": self.watch.watch_devices(),
             "watch-probes": self.watch.watch_probes(),
             "water-time": self.watch.keep_time(),
         }

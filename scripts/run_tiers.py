@@ -16,8 +16,8 @@ from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# The whole run takes less than half an hour on two idle cores: enough for every kill point, and short enough that people
-# run it before they push. The limit leaves room for a machine that does something else as well.
+# The whole run takes less than half an hour on two idle cores: enough for every kill point, and short enough that
+# people run it before they push. The limit leaves room for a machine that does something else as well.
 BUDGET_S = 45 * 60
 
 

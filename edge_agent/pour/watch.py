@@ -11,7 +11,8 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Awaitable, Callable
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, TypeVar
 
 from edge_agent.devices.ports import Purifier, Totaliser, WaterReading
 from edge_agent.errors import DiskShort
@@ -29,8 +30,10 @@ from shared.water import PurifierConfig
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 # A burst hose gives 15 ml/s and more: a look a second shuts it off within a cup.
-METER_EVERY_MS: Final = 1_000
+LOOK_EVERY_MS: Final = 1_000
 # One lost answer is noise; without three in a row no pour may begin.
 MISSES_MAX: Final = 3
 # What drips from an outlet after a pour is no leak; what comes within an hour is measured against the limit.
@@ -54,8 +57,20 @@ TIME_EVERY_MS: Final = 1_000
 LEAK_ML_MAX: Final = 200_000
 
 METER_SILENT: Final = "meter_silent"
+VALVE_SILENT: Final = "valve_silent"
+# Any relay tells whether its board answers, and every board has a first one.
+ANY_RELAY: Final = 1
 # The fault that says that a meter must be calibrated.
 DRIFT: Final = "meter_drift"
+
+
+@dataclass
+class Answering:
+    """Whether a device answers that every pour needs, and the fault that says that it does not."""
+
+    fault: str
+    misses: int = 0
+    silent: bool | None = None  # not asked yet
 
 
 class WaterWatch:
@@ -89,8 +104,8 @@ class WaterWatch:
         self._quality = Quality()
         self._leaks = False
         self._looked_at = False  # a person has cleared a leak, and the meter was not read since
-        self._misses = 0
-        self._meter_silent: bool | None = None  # not asked yet
+        self._meter = Answering(METER_SILENT)
+        self._valve = Answering(VALVE_SILENT)
         self._base_ms = self._ticked_ms = clock.mono_ms()
         self._leak_told_ms = clock.mono_ms() - LEAK_TOLD_EVERY_MS
         self._flushed_ml = 0
@@ -109,8 +124,10 @@ class WaterWatch:
             return "machine"
         if self._leaks:
             return "leak"
-        if self._meter_silent is not False:
+        if self._meter.silent is not False:
             return "meter"
+        if self._valve.silent:
+            return "valve"
         if kept.standing.ended is not None:
             return kept.standing.ended
         if config.limits.stop_when_unfit and kept.past_end:
@@ -171,13 +188,13 @@ class WaterWatch:
         left_ms = self.upkeep.standing.left_ms if self.upkeep else None
         return TICK_EVERY_MS if left_ms is None or left_ms <= 0 else min(left_ms, TICK_EVERY_MS)
 
-    async def watch_meter(self) -> None:
-        """Look at the idle meter for ever: does it answer, and does it stand still."""
+    async def watch_devices(self) -> None:
+        """Look at the idle meter and valves for ever: do they answer, and does the meter stand still."""
         await self.settled.wait()
         while True:
             if not self._busy():
-                await self.look_at_meter()
-            await self._clock.sleep_ms(METER_EVERY_MS)
+                await self.look()
+            await self._clock.sleep_ms(LOOK_EVERY_MS)
 
     async def watch_probes(self) -> None:
         """Read the probes for ever, but not while somebody pours: the line is his."""
@@ -186,27 +203,33 @@ class WaterWatch:
                 await self.look_at_probes()
             await self._clock.sleep_ms(PROBES_EVERY_MS)
 
-    # --- the meter ---
+    # --- meter and valves ---
 
-    async def look_at_meter(self) -> None:
-        """One look at the idle meter."""
+    async def look(self) -> None:
+        """One look at the idle meter, and whether the valves' board answers: it must be asked before somebody pays."""
         await self.note_leak_fault()
-        try:
-            reading = await self._purifier.meter.totaliser()
-        except LINE_TROUBLE as trouble:
-            self._misses += 1
-            if self._misses >= MISSES_MAX:
-                await self._note_meter(silent=True, detail=str(trouble)[:400])
-            return
-        self._misses = 0
-        await self._note_meter(silent=False, detail="it answers")
-        if not self._busy() and self._config is not None:
+        reading = await self._ask(self._meter, self._purifier.meter.totaliser())
+        if reading is not None and not self._busy() and self._config is not None:
             await self._compare(reading, self._config)
+        if not self._busy():
+            await self._ask(self._valve, self._purifier.valve.is_open(ANY_RELAY))
 
-    async def _note_meter(self, *, silent: bool, detail: str) -> None:
-        if silent != self._meter_silent:
-            self._meter_silent = silent
-            await self._tell(FaultChanged(code=METER_SILENT, scope=MACHINE, active=silent, detail=detail))
+    async def _ask(self, device: Answering, question: Awaitable[T]) -> T | None:
+        try:
+            answer = await question
+        except LINE_TROUBLE as trouble:
+            device.misses += 1
+            if device.misses >= MISSES_MAX:
+                await self._note(device, silent=True, detail=str(trouble)[:400])
+            return None
+        device.misses = 0
+        await self._note(device, silent=False, detail="it answers")
+        return answer
+
+    async def _note(self, device: Answering, *, silent: bool, detail: str) -> None:
+        if silent != device.silent:
+            device.silent = silent
+            await self._tell(FaultChanged(code=device.fault, scope=MACHINE, active=silent, detail=detail))
             await self._changed()
 
     async def _compare(self, reading: Totaliser, config: PurifierConfig) -> None:

@@ -459,6 +459,7 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "command_differs": ("a command came twice, with other content", "同一指令两次到达，内容不同"),
     "water_leak": ("leak", "漏水"),
     "meter_silent": ("flow meter silent", "流量计无应答"),
+    "valve_silent": ("valves silent", "阀门无应答"),
     "meter_drift": ("flow meter drifts", "流量计偏差"),
     # probes
     "tds_in_ppm": ("TDS in", "进水 TDS"),
@@ -591,6 +592,10 @@ FIXES: Final[Mapping[str, tuple[str, str]]] = {
     "meter_silent": (
         "power, wires and address of the meter: look at its line below; the fault ends by itself",
         "查流量计的供电、接线和地址：见下面的接线一项；恢复后故障自动解除",
+    ),
+    "valve_silent": (
+        "power, wires and address of the relay board: look at its line below; the fault ends by itself",
+        "查继电器板的供电、接线和地址：见下面的接线一项；恢复后故障自动解除",
     ),
     "meter_drift": (
         "look for air and a clogged strainer, then: aislectl check-meter, aislectl calibrate",

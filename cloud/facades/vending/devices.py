@@ -12,7 +12,18 @@ from cloud.accounts.model import STAFF, Allowed, Permission
 from cloud.errors import FleetError
 from cloud.facades.dialect import Call, Nothing, Operation
 from cloud.facades.fields import ONE_OR_MANY
-from cloud.facades.vending.wire import Asked, Id, PageAsked, Search, Told, machine_seen, reach, shop_seen, shortage_of
+from cloud.facades.vending.wire import (
+    ZERO_IS_NONE,
+    Asked,
+    Id,
+    PageAsked,
+    Search,
+    Told,
+    machine_seen,
+    reach,
+    shop_seen,
+    shortage_of,
+)
 from cloud.tickets.browse import ticket_of
 from cloud.tickets.create import ask_for_stock
 
@@ -34,7 +45,7 @@ def status_of(one: standing.MachineStanding) -> Status:
 
 class VendorsAsk(PageAsked):
     vendor_name: Search | None = None
-    sort: Annotated[int, Field(ge=1, le=3)] = 1
+    sort: Annotated[int | None, Field(ge=1, le=3), ZERO_IS_NONE] = None
     vendor_status_list: Annotated[list[WantedStatus] | None, Field(max_length=20), ONE_OR_MANY, _LISTED] = None
     shop_id: Id | None = None
 
@@ -100,7 +111,7 @@ async def get_vendor_list(call: Call[VendorsAsk, Nothing]) -> VendorsTold:
         reach(call),
         call.tenant,
         wanted,
-        body.ask(_SORTS[body.sort]),
+        body.ask(_SORTS[body.sort or 1]),
         shortage_at=await shortage_of(call),
     )
     return VendorsTold(

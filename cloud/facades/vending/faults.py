@@ -12,6 +12,7 @@ from cloud.errors import FleetError
 from cloud.facades.dialect import Call, Nothing, Operation
 from cloud.facades.vending.devices import Status, status_of
 from cloud.facades.vending.wire import (
+    ZERO_IS_NONE,
     Asked,
     Id,
     PageAsked,
@@ -72,7 +73,7 @@ async def get_vendor_person(call: Call[PeopleAsk, Nothing]) -> PeopleTold:
 class FaultsAsk(PageAsked):
     shop_id: Id
     is_send: Annotated[int, Field(ge=0, le=1)] | None = None
-    deal_status: Annotated[int, Field(ge=1, le=3)] | None = None
+    deal_status: Annotated[int | None, Field(ge=1, le=3), ZERO_IS_NONE] = None
     vendor_name: Search | None = None
 
 

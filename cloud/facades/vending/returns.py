@@ -12,7 +12,19 @@ from cloud.catalog.browse import category_paths, many_goods
 from cloud.catalog.goods import goods_by_barcode
 from cloud.errors import FleetError
 from cloud.facades.dialect import Call, Nothing, Operation
-from cloud.facades.vending.wire import Asked, Id, Name, PageAsked, PageTold, Told, person, reach, seconds, shop_seen
+from cloud.facades.vending.wire import (
+    ZERO_IS_NONE,
+    Asked,
+    Id,
+    Name,
+    PageAsked,
+    PageTold,
+    Told,
+    person,
+    reach,
+    seconds,
+    shop_seen,
+)
 from cloud.stock.browse import list_returns
 from cloud.stock.model import ReturnState
 from cloud.stock.send_back import complete, return_of, scan
@@ -89,7 +101,7 @@ async def return_save(call: Call[CompleteAsk, Nothing]) -> None:
 
 class ReturnsAsk(PageAsked):
     shop_id: Id
-    return_status: Annotated[int, Field(ge=1, le=2)] | None = None
+    return_status: Annotated[int | None, Field(ge=1, le=2), ZERO_IS_NONE] = None
     category_id: Id | None = None
 
 

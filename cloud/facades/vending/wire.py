@@ -56,6 +56,10 @@ Name = Annotated[str, Field(max_length=NAME_CHARS_MAX)]
 Search = Annotated[str, Field(max_length=60)]
 
 
+# A drop-down that nobody touched sends 0.
+ZERO_IS_NONE = BeforeValidator(lambda value: None if value in (0, "0") else value)
+
+
 def _digits(value: Any) -> Any:
     """20180101 of 2018-01-01, 2018/1/1 and 2018.1.1; anything else as it is."""
     match = _DAY.fullmatch(value.strip()) if isinstance(value, str) else None

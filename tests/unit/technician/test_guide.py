@@ -23,7 +23,7 @@ GUIDE = Path(__file__).resolve().parents[3] / "docs/technician"
 LANGUAGES = ("en", "zh")
 
 # Where a fault begins, by the name of what is called: which argument holds its code.
-RAISERS = {"raise_fault": 1, "FaultChanged": "code", "_lose": 1, "_raise": 0}
+RAISERS = {"raise_fault": 1, "FaultChanged": "code", "Answering": 0, "_lose": 1, "_raise": 0}
 
 
 def raised_faults() -> set[str]:
