@@ -383,6 +383,7 @@ SENTENCES: Final[Mapping[str, str]] = {
     "how much of its life is over": "寿命已用百分之几",
     "give a device another address or speed, as if a person had set it": "如同人工设置，改变设备的地址或波特率",
     "its name, as in aislectl bus": "设备名，见 aislectl bus",
+    "nothing to change: give --slave, --baud or both": "没有要改的：请给出 --slave、--baud 或两者",
     "what the simulator knows: where the water went, and every valve": "模拟器所知的真相：水去了哪里，每个阀门的状态",
     "came out": "实际出水",
     "was lost": "漏失",

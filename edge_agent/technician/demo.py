@@ -266,6 +266,8 @@ async def _membrane(desk: Desk, asked: Namespace) -> int:
 
 
 async def _readdress(desk: Desk, asked: Namespace) -> int:
+    if asked.slave is None and asked.baud is None:
+        raise Refused("malformed", desk.say("nothing to change: give --slave, --baud or both"))
     return await _done(desk, "readdress", machine=MACHINE, device=asked.device, slave=asked.slave, baud=asked.baud)
 
 

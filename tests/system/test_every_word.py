@@ -232,6 +232,60 @@ def test_a_closed_output_is_told_as_such(stage: Stage, asked: str) -> None:
     assert (ended.returncode, ended.stderr) == (desk.FAILED, "aislectl: 输出无法写入: 标准输出已关闭\n")
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("fault dead nosuch", "device = 'nosuch', expected one of valves, meter"),
+        ("fault flu", "fault kind = 'flu', expected one of noise"),
+        ("fault jam board/x", "board/x: expected a device, or board/MOTOR or valves/RELAY"),
+        ("fault jam board/99", "motor = 99, expected one of board 1: 0 to 11"),
+        ("fault stuck_open valves/7", "outlet = 7, expected one of [1, 2]"),
+        ("readdress meter", "nothing to change: give --slave, --baud or both"),
+    ],
+)
+def test_what_cannot_go_wrong_here_is_named(stage: Stage, asked: str, told: str) -> None:
+    ended = stage.ask(f"simulate {asked}")
+    assert ended.returncode == desk.FAILED
+    assert told in ended.stderr
+
+
+def test_one_device_goes_wrong_and_is_mended_alone(stage: Stage) -> None:
+    """The meter at another address is a silent meter, and the board beside it goes on."""
+
+    def faults() -> set[str]:
+        return {fault["code"] for fault in json.loads(stage.ask("--json faults").stdout)}
+
+    def until(code: str, there: bool) -> None:
+        until = time.monotonic() + DEADLINE_S
+        while (code in faults()) is not there:
+            assert time.monotonic() < until, (code, there, faults())
+
+    stage.ask("simulate mend")
+    stage.ask("simulate readdress meter --slave 21")
+    until("meter_silent", there=True)
+    stage.ask("simulate readdress meter --slave 11")
+    until("meter_silent", there=False)
+    stage.ask("simulate fault dead board")
+    stage.ask("simulate fault dead salt")
+    until("board_silent", there=True)
+    assert json.loads(stage.ask("--json pour 200").stdout)["poured_ml"] > 100
+    stage.ask("simulate mend dead board")
+    until("board_silent", there=False)
+    stage.ask("simulate mend")
+
+
+def test_the_truth_of_a_wrap_and_of_a_worn_membrane(stage: Stage) -> None:
+    """What the simulator's own account says beside what the meter counts."""
+    stage.ask("simulate counter 4294967280")
+    before = json.loads(stage.ask("--json simulate truth").stdout)["water"]
+    poured = json.loads(stage.ask("--json pour 300").stdout)["poured_ml"]
+    stage.ask("simulate membrane 120")
+    after = json.loads(stage.ask("--json simulate truth").stdout)["water"]
+    assert poured == pytest.approx((after["poured_ul"] - before["poured_ul"]) / 1000, abs=5)
+    assert after["tds_out_ppm"] > 5 * before["tds_out_ppm"]
+    stage.ask("simulate membrane 10")
+
+
 def test_without_any_stream_it_still_ends_as_it_should(stage: Stage) -> None:
     assert stage.ask("load A2 1 <&- 2>&-").returncode == desk.OK
     assert stage.ask("status <&- >&- 2>&-").returncode == desk.FAILED
