@@ -43,7 +43,8 @@ _TAIL: Final = r""".SH EXIT STATUS
 done
 .TP
 .B 1
-refused, or what was asked did not succeed (a motor that did not deliver, a bad finding of the doctor, an answer that
+refused, or what was asked did not succeed (a motor that did not deliver, a pour that
+ended early, a bad finding of the doctor, an answer that
 could not be written)
 .TP
 .B 2

@@ -31,7 +31,8 @@ MEASURED_ML_DEFAULT: Final = 1_000
 async def _pour(desk: Desk, asked: Namespace) -> int:
     answer = await _pour_at_service(desk, asked.outlet, asked.ml)
     desk.tell(answer, lambda: _poured(desk, answer))
-    return desks.OK if answer["state"] == "ended" else desks.FAILED
+    given = answer["state"] == "ended" and answer["reason"] in ("target", "stopped")
+    return desks.OK if given else desks.FAILED
 
 
 async def _pour_at_service(desk: Desk, outlet: str, ml: int) -> dict[str, Any]:

@@ -274,6 +274,13 @@ def test_one_device_goes_wrong_and_is_mended_alone(stage: Stage) -> None:
     stage.ask("simulate mend")
 
 
+def test_a_pour_that_ends_early_has_not_succeeded(stage: Stage) -> None:
+    stage.ask("simulate fault no_pressure")
+    ended = stage.ask("pour 200")
+    stage.ask("simulate mend")
+    assert (ended.returncode, "nothing flowed" in ended.stdout) == (desk.FAILED, True), ended
+
+
 def test_the_truth_of_a_wrap_and_of_a_worn_membrane(stage: Stage) -> None:
     """What the simulator's own account says beside what the meter counts."""
     stage.ask("simulate counter 4294967280")
