@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from cloud.database import Work
@@ -12,8 +11,8 @@ from cloud.promotions import store
 from cloud.promotions.coupons import running_promotion
 from cloud.promotions.model import Group, Promotion, Seat, advance_group
 from cloud.promotions.order import order_in_group
-from cloud.purchases.model import Deadlines, Purchase, Receiver
-from cloud.purchases.place import Wanted
+from cloud.purchases.model import Deadlines, Purchase
+from cloud.purchases.place import Basket
 from cloud.purchases.store import find_purchases
 from cloud.serials import next_serial
 
@@ -22,14 +21,7 @@ _HOUR_MS = 3_600_000
 
 
 async def open_group(
-    work: Work,
-    deadlines: Deadlines,
-    tenant: str,
-    promotion: str,
-    leader: str,
-    wanted: Sequence[Wanted],
-    receiver: Receiver,
-    memo: str = "",
+    work: Work, deadlines: Deadlines, tenant: str, promotion: str, leader: str, basket: Basket
 ) -> tuple[Group, Purchase]:
     """A new group and its leader's order, whose money takes the first seat.
 
@@ -53,18 +45,11 @@ async def open_group(
         deadline_ms=deadline_ms if found.ends_ms is None else min(deadline_ms, found.ends_ms),
     )
     await store.put_group(work, opened)
-    return opened, await _order(work, deadlines, found, opened, leader, wanted, receiver, memo)
+    return opened, await _order(work, deadlines, found, opened, leader, basket)
 
 
 async def join_group(
-    work: Work,
-    deadlines: Deadlines,
-    tenant: str,
-    group: str,
-    member: str,
-    wanted: Sequence[Wanted],
-    receiver: Receiver,
-    memo: str = "",
+    work: Work, deadlines: Deadlines, tenant: str, group: str, member: str, basket: Basket
 ) -> tuple[Group, Purchase]:
     """An order in a group that is forming; its money takes a seat, or goes back where there is none any more.
 
@@ -74,7 +59,7 @@ async def join_group(
     promotion = await running_promotion(work, tenant, found.promotion, "group")
     if not found.takes(promotion, work.now_ms):
         raise FleetError("conflict", f"the group {group} is {found.state}: nobody can join it", field="group_id")
-    return found, await _order(work, deadlines, promotion, found, member, wanted, receiver, memo)
+    return found, await _order(work, deadlines, promotion, found, member, basket)
 
 
 async def group_of(work: Work, tenant: str, group: str) -> Group:
@@ -92,14 +77,7 @@ def now_of(group: Group, now_ms: int) -> Group:
 
 
 async def _order(
-    work: Work,
-    deadlines: Deadlines,
-    promotion: Promotion,
-    group: Group,
-    member: str,
-    wanted: Sequence[Wanted],
-    receiver: Receiver,
-    memo: str,
+    work: Work, deadlines: Deadlines, promotion: Promotion, group: Group, member: str, basket: Basket
 ) -> Purchase:
     await member_of(work, group.tenant, member, lock=True)  # one order of his at a time
     had = await _seats_held(work, group.tenant, group.promotion, member)
@@ -107,7 +85,7 @@ async def _order(
         raise FleetError("conflict", "he is in this group already", field="group_id")
     if promotion.per_member and len(had) >= promotion.per_member:
         raise FleetError("conflict", f"a customer gets {promotion.per_member} of it and no more", field="promotion_id")
-    placed = await order_in_group(work, deadlines, promotion, group, member, wanted, receiver, memo)
+    placed = await order_in_group(work, deadlines, promotion, group, member, basket)
     await store.put_seat(work, Seat(group.tenant, group.group, member, placed.purchase, work.now_ms))
     return placed
 

@@ -10,21 +10,13 @@ from cloud.errors import FleetError
 from cloud.promotions import store
 from cloud.promotions.model import Coupon, Group, Item, Promotion, best_reduction, less, reduction_of
 from cloud.promotions.offer import promotion_of
-from cloud.purchases.model import Deadlines, Line, Purchase, Receiver
-from cloud.purchases.place import Wanted, place_purchase
+from cloud.purchases.model import Deadlines, Line, Purchase
+from cloud.purchases.place import Basket, place_purchase
 from cloud.purchases.store import find_purchase
 
 
 async def order(
-    work: Work,
-    deadlines: Deadlines,
-    tenant: str,
-    member: str,
-    wanted: Sequence[Wanted],
-    receiver: Receiver,
-    memo: str = "",
-    *,
-    coupon: str | None = None,
+    work: Work, deadlines: Deadlines, tenant: str, member: str, basket: Basket, *, coupon: str | None = None
 ) -> Purchase:
     """Write an order as `place_purchase` does, for what it costs after reductions and a coupon of the member's.
 
@@ -37,21 +29,14 @@ async def order(
         taken_off = await discount_for(work, tenant, items, held)
         return _taken_off(lines, taken_off)
 
-    placed = await place_purchase(work, deadlines, tenant, member, wanted, receiver, memo, pricing=reduced)
+    placed = await place_purchase(work, deadlines, tenant, member, basket, pricing=reduced)
     if held is not None:
         await store.use_coupon(work, held, placed.purchase)
     return placed
 
 
 async def order_in_group(
-    work: Work,
-    deadlines: Deadlines,
-    promotion: Promotion,
-    group: Group,
-    member: str,
-    wanted: Sequence[Wanted],
-    receiver: Receiver,
-    memo: str,
+    work: Work, deadlines: Deadlines, promotion: Promotion, group: Group, member: str, basket: Basket
 ) -> Purchase:
     """Write an order at the price of a group, to be paid while the group is forming.
 
@@ -71,16 +56,7 @@ async def order_in_group(
         return priced
 
     return await place_purchase(
-        work,
-        deadlines,
-        group.tenant,
-        member,
-        wanted,
-        receiver,
-        memo,
-        pricing=reduced,
-        group=group.group,
-        pay_by_ms=group.deadline_ms,
+        work, deadlines, group.tenant, member, basket, pricing=reduced, group=group.group, pay_by_ms=group.deadline_ms
     )
 
 

@@ -44,6 +44,15 @@ class Wanted:
     period: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Basket:
+    """What a customer orders at once, where it is to go, and what he wrote to it."""
+
+    wanted: Sequence[Wanted]
+    receiver: Receiver
+    memo: str = ""
+
+
 # What is made of the lines before the order is written: something may be taken off them.
 Pricing = Callable[[tuple[Line, ...]], Awaitable[tuple[Line, ...]]]
 
@@ -58,9 +67,7 @@ async def place_purchase(
     deadlines: Deadlines,
     tenant: str,
     member: str,
-    wanted: Sequence[Wanted],
-    receiver: Receiver,
-    memo: str = "",
+    basket: Basket,
     *,
     pricing: Pricing = as_offered,
     group: str | None = None,
@@ -72,6 +79,7 @@ async def place_purchase(
 
     FleetError: invalid (product, quantity, period), gone member, too_many unpaid orders; what `pricing` raises.
     """
+    wanted = basket.wanted
     if not 0 < len(wanted) <= LINES_MAX:
         raise FleetError("invalid", f"1 to {LINES_MAX} products are expected", field="content")
     found = await products_of(work, tenant, {one.product for one in wanted})
@@ -81,7 +89,8 @@ async def place_purchase(
     if any(line.period is not None for line in lines):
         kind = "rental"
     priced = await pricing(lines)
-    return await _write(work, deadlines, tenant, member, kind, priced, receiver, memo, group=group, pay_by_ms=pay_by_ms)
+    to, memo = basket.receiver, basket.memo
+    return await _write(work, deadlines, tenant, member, kind, priced, to, memo, group=group, pay_by_ms=pay_by_ms)
 
 
 async def place_renewal(work: Work, deadlines: Deadlines, tenant: str, rental: str, period: str) -> Purchase:

@@ -55,18 +55,8 @@ async def add_order(call: Call[OrderAsk, Nothing]) -> OrderAdded:
     `period` rents, `coupon_id` takes off what a coupon is worth, and reductions that run are taken off by themselves:
     additions.
     """
-    body = call.body
-    deadlines = deadlines_of(call.parts.settings)
-    placed = await order(
-        call.work,
-        deadlines,
-        call.tenant,
-        call.subject.user,
-        body.wanted(),
-        body.receiver.parsed(),
-        body.memo,
-        coupon=body.coupon_id or None,
-    )
+    deadlines, coupon = deadlines_of(call.parts.settings), call.body.coupon_id or None
+    placed = await order(call.work, deadlines, call.tenant, call.subject.user, call.body.basket(), coupon=coupon)
     return OrderAdded(order_id=placed.purchase, amount=yuan(placed.amount_fen))
 
 

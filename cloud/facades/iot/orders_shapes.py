@@ -22,7 +22,7 @@ from cloud.purchases.model import (
     PurchaseState,
     Receiver,
 )
-from cloud.purchases.place import Wanted
+from cloud.purchases.place import Basket, Wanted
 
 _TYPES: dict[PurchaseKind, str] = {"goods": "商品", "rental": "租赁", "reservation": "预约", "renewal": "续租"}
 _KINDS = {text: kind for kind, text in _TYPES.items()}
@@ -81,11 +81,12 @@ class BasketAsk(Asked):
     receiver: Annotated[ReceiverAsk, FROM_TEXT]
     memo: Annotated[str, Field(max_length=1_000)] = ""
 
-    def wanted(self) -> list[Wanted]:
+    def basket(self) -> Basket:
         """As the domain has it."""
-        return [
+        wanted = [
             Wanted(product=line.product_id, quantity=line.quantity, period=line.period or None) for line in self.content
         ]
+        return Basket(wanted, self.receiver.parsed(), self.memo)
 
 
 class OrderAsk(BasketAsk):

@@ -111,18 +111,8 @@ async def open_group(call: Call[BasketAsk, Nothing]) -> SeatTold:
     paid for, every order in it is paid (1) and goes its usual way; a group that does not come together in time gives
     everybody's money back by itself. An addition to the documented operations.
     """
-    body = call.body
-    opened = await groups.open_group(
-        call.work,
-        deadlines_of(call.parts.settings),
-        call.tenant,
-        call.path["id"],
-        call.subject.user,
-        body.wanted(),
-        body.receiver.parsed(),
-        body.memo,
-    )
-    return SeatTold.at(*opened)
+    deadlines, of, user = deadlines_of(call.parts.settings), call.path["id"], call.subject.user
+    return SeatTold.at(*await groups.open_group(call.work, deadlines, call.tenant, of, user, call.body.basket()))
 
 
 async def list_groups(call: Call[Nothing, GroupsAsk]) -> GroupsTold:
@@ -139,18 +129,8 @@ async def read_group(call: Call[Nothing, OfBrand]) -> GroupTold:
 
 async def join_group(call: Call[BasketAsk, Nothing]) -> SeatTold:
     """Join a group with an order at its price; paying it takes a seat. An addition to the documented operations."""
-    body = call.body
-    joined = await groups.join_group(
-        call.work,
-        deadlines_of(call.parts.settings),
-        call.tenant,
-        call.path["id"],
-        call.subject.user,
-        body.wanted(),
-        body.receiver.parsed(),
-        body.memo,
-    )
-    return SeatTold.at(*joined)
+    deadlines, of, user = deadlines_of(call.parts.settings), call.path["id"], call.subject.user
+    return SeatTold.at(*await groups.join_group(call.work, deadlines, call.tenant, of, user, call.body.basket()))
 
 
 async def list_advertisements(call: Call[Nothing, AdvertisementsAsk]) -> AdvertisementsTold:
