@@ -88,7 +88,8 @@ CASES: Final[dict[str, Case]] = {
     "simulate cable": Case("in"),
     "simulate power": Case(),
     "simulate temperature": Case("6"),
-    "simulate counter": Case("4294967000"),
+    # Far from where a test sets it before its wrap: what a meter gains between two looks is a leak, unless absurd.
+    "simulate counter": Case("1000000000"),
     "simulate membrane": Case("10"),
     "simulate readdress": Case("salt --slave 12"),
     "simulate truth": Case(),
