@@ -82,7 +82,7 @@ class Purifier:
                     "name": "滤网 Screen",
                     "lifetime_hours": 4_320,
                     "worklife_hours": 540,
-                    "litres_max": 3,
+                    "litres_max": 2,
                     "warn_percent": 50,
                 },
             ],

@@ -240,8 +240,8 @@ async def test_a_filter_is_worn_out_exchanged_as_the_guide_says_and_the_machine_
 
         await home.house.until(it_is, f"one ticket, {state}, priority {priority}")
 
-    # Of its three litres less than half is left, then nothing.
-    await aislectl(home, "pour 1800")
+    # Of its two litres less than half is left, then nothing.
+    await aislectl(home, "pour 1200")
     assert "即将到期" in (await home.water(LOBBY))["display"]["zh"]
     await job_is("created", 2)
     assert (await sold())["poured_ml"] > 100, "near its end it serves on"
